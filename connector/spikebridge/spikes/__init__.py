@@ -1,0 +1,1 @@
+"""Spikes: bytes and JSON to columns. Pure: no clock, no socket, no file."""
