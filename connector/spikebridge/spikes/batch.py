@@ -23,9 +23,6 @@ ROLE_INPUT, ROLE_OUTPUT, ROLE_TICK = 0, 1, 2
 SUMMARY = 0xFFFF_FFFF
 """The neuron of a row that summarises a whole layer."""
 
-NO_LAYER = -1
-"""The layer of a row whose text no mapping has ever named."""
-
 
 class Refused(NamedTuple):
     """A record, or a part of one, that is no spikes: it becomes a dead letter."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_ID_BYTES = 128
 WIRE_LAYERS = 65_536
 INVALID = -1
+NO_LAYER = -1
+"""The layer of a row whose text no mapping has ever named."""
 
 
 def device_id_fault(raw: bytes) -> str | None:
@@ -42,6 +44,7 @@ class Devices:
         self._index: dict[bytes, int] = {}
         self._ids: list[bytes] = []
         self._free: list[int] = []
+        self._fresh: list[int] = []
 
     def __len__(self) -> int:
         """Tell how long columns by device must be (indices are below it)."""
@@ -75,6 +78,15 @@ class Devices:
         """Walk over the devices that have an index."""
         return ((raw.decode(), index) for raw, index in self._index.items())
 
+    def has(self, index: int) -> bool:
+        """Say whether an index stands for a device now."""
+        return bool(self._ids[index])
+
+    def take_fresh(self) -> list[int]:
+        """Return the indices given out since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
     def release(self, indices: Iterable[int]) -> None:
         """Forget devices; the caller has cleared what it keeps under their indices."""
         for index in indices:
@@ -95,6 +107,7 @@ class Devices:
             index = len(self._ids)
             self._ids.append(raw)
         self._index[raw] = index
+        self._fresh.append(index)
         return index
 
 
@@ -108,12 +121,25 @@ class Layers:
     def __init__(self) -> None:
         """Begin with the wire numbers alone."""
         self._codes: dict[str, int] = {}
+        self._texts: list[str] = []
+
+    @property
+    def named(self) -> int:
+        """Tell how many texts have a code of their own."""
+        return len(self._texts)
+
+    def text(self, code: int) -> str:
+        """Return the text of a code; "" for `NO_LAYER`."""
+        if code < 0:
+            return ""
+        return str(code) if code < WIRE_LAYERS else self._texts[code - WIRE_LAYERS]
 
     def add(self, text: str) -> int:
         """Give a text that a mapping or a device class names its code."""
         code = self.code(text)
         if code < 0:
-            code = self._codes[text] = WIRE_LAYERS + len(self._codes)
+            code = self._codes[text] = WIRE_LAYERS + len(self._texts)
+            self._texts.append(text)
         return code
 
     def code(self, text: str) -> int:
@@ -122,4 +148,4 @@ class Layers:
             number = int(text)
             if number < WIRE_LAYERS:
                 return number
-        return self._codes.get(text, -1)
+        return self._codes.get(text, NO_LAYER)
