@@ -1,7 +1,7 @@
 """
 Durable, ordered, partitioned records with offsets and append times.
 
-The spikes stage knows a log only by the two protocols below. `spool.py` keeps both logs in one SQLite file;
+The stages know a log only by the protocols below. `spool.py` keeps both logs in one SQLite file;
 `recording.py` reads the past out of a file; a Kafka topic will be one more sibling.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from spikebridge.alerts import AlertEntry
 
@@ -36,6 +36,17 @@ class Commit(NamedTuple):
     pairs: tuple[tuple[int, int], ...]
 
 
+class Cursor(NamedTuple):
+    """
+    Where a reader of the alert log stands: `position` is the alert-log offset it reads next.
+
+    `seen` is the highest (offset, ordinal) by input partition: what isn't higher is a repeat.
+    """
+
+    position: int = 0
+    seen: Mapping[int, tuple[int, int]] = {}
+
+
 class SpikeLog(Protocol):
     """One partition of a spike log, as the spikes stage sees it."""
 
@@ -46,7 +57,11 @@ class SpikeLog(Protocol):
         """Append durably, in order, all or nothing; return the offset of the first."""
 
     def poll(self, position: int, max_bytes: int) -> list[Record]:
-        """Return the records from `position` on, at least one if there is any; [] at the end. Never waits."""
+        """
+        Return the records from `position` on, at least one if there is any; [] at the end. Never waits.
+
+        A position before the first record kept, or past the end, is `LogMissing`.
+        """
 
     def read(self, offsets: Sequence[int]) -> list[Record]:
         """Return single records by offset, for evidence; those that are gone are left out."""
@@ -71,4 +86,40 @@ class AlertLog(Protocol):
         """Return the newest commit, None before the first."""
 
     def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
-        """Return entries from alert-log offset `position` on, with offset and append time set."""
+        """
+        Return entries from alert-log offset `position` on, with offset and append time set.
+
+        What retention has dropped is left out: the first offset is then higher than the position.
+        """
+
+
+class AlertReaders(Protocol):
+    """The readers of an alert log: each has a name and a cursor of its own, and delays nobody else."""
+
+    def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
+        """As in `AlertLog`."""
+
+    def alert_bounds(self) -> tuple[int, int]:
+        """Return (first alert-log offset kept, next to be written)."""
+
+    def alert_offset_at(self, append_ns: int) -> int:
+        """Return the first alert-log offset appended at `append_ns` or later; the end offset if there is none."""
+
+    def cursor(self, reader: str) -> Cursor | None:
+        """Return where the reader stands, None before its first `advance`."""
+
+    def advance(self, reader: str, cursor: Cursor, entries: Sequence[AlertEntry] = ()) -> None:
+        """Set the reader's cursor and append what the reader made of the alerts (incidents), both or nothing."""
+
+
+class Revisions(Protocol):
+    """The revisions log: contents by number; a number never gets another content."""
+
+    def publish(self, content: bytes) -> int:
+        """Append a content and return its number; one equal to the newest appends nothing and returns that number."""
+
+    def revision(self, number: int) -> bytes | None:
+        """Return a content, None for a number that was never published."""
+
+    def newest(self) -> int | None:
+        """Return the highest number, None before the first."""

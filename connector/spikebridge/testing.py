@@ -1,0 +1,163 @@
+"""Fakes that are shipped: a clock that moves when told to, and a log in memory that keeps every promise but durability."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from spikebridge.errors import LogMissing
+from spikebridge.logs import Commit, Cursor, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spikebridge.alerts import AlertEntry
+
+
+class FakeClock:
+    """A wall clock (call it) and a monotonic clock, both in ns, that stand still until they are moved."""
+
+    def __init__(self, wall_ns: int = 1_700_000_000_000_000_000) -> None:
+        """Begin at a wall time; the monotonic clock begins at 0."""
+        self._wall_ns = wall_ns
+        self._monotonic_ns = 0
+
+    def __call__(self) -> int:
+        """Read the wall clock."""
+        return self._wall_ns
+
+    def monotonic(self) -> int:
+        """Read the monotonic clock."""
+        return self._monotonic_ns
+
+    def advance(self, ns: int) -> None:
+        """Let time pass on both clocks."""
+        self._wall_ns += ns
+        self._monotonic_ns += ns
+
+    def step(self, ns: int) -> None:
+        """Set the wall clock forward or (below 0) back, as an administrator or NTP does; no time passes."""
+        self._wall_ns += ns
+
+    def set(self, wall_ns: int) -> None:
+        """Let time pass until the wall clock shows `wall_ns`; going back is a step."""
+        if wall_ns >= self._wall_ns:
+            self.advance(wall_ns - self._wall_ns)
+        else:
+            self.step(wall_ns - self._wall_ns)
+
+
+class MemoryLog:
+    """
+    Spike log, alert log, readers and revisions in memory, for one process and one thread.
+
+    With `falls` append times follow the clock down, as those of a broker may; without, they never fall.
+    """
+
+    def __init__(self, clock: FakeClock, log_id: str = "memory", *, partition: int = 0, falls: bool = False) -> None:
+        """Begin empty, with the offsets 0."""
+        self.id = log_id
+        self.partition = partition
+        self.commits: list[Commit] = []
+        self.alerts: list[AlertEntry] = []
+        self._clock = clock
+        self._falls = falls
+        self._records: list[Record] = []
+        self._largest: list[int] = []
+        self._first = 0
+        self._cursors: dict[str, Cursor] = {}
+        self._contents: list[bytes] = []
+
+    def now_ns(self) -> int:
+        """Return the append time that an append would get now."""
+        return self._clock() if self._falls else max(self._clock(), self.last_append_ns())
+
+    def append(self, values: Sequence[bytes]) -> int:
+        """Append all values at one append time."""
+        offset, now = len(self._records), self.now_ns()
+        for at, value in enumerate(values, offset):
+            self._records.append(Record(at, now, value))
+            self._largest.append(max(now, self._largest[-1] if self._largest else 0))
+        return offset
+
+    def poll(self, position: int, max_bytes: int) -> list[Record]:
+        """Return records of at most `max_bytes` together, or one."""
+        if not self._first <= position <= len(self._records):
+            raise LogMissing(f"record {position} is not in the log {self.id}: it holds {self._first} to {len(self._records) - 1}")
+        found: list[Record] = []
+        size = 0
+        for record in self._records[position : position + max(1, max_bytes)]:
+            size += len(record.value)
+            if found and size > max_bytes:
+                break
+            found.append(record)
+        return found
+
+    def read(self, offsets: Sequence[int]) -> list[Record]:
+        """Return those that are kept."""
+        return [self._records[offset] for offset in offsets if self._first <= offset < len(self._records)]
+
+    def offset_at(self, append_ns: int) -> int:
+        """Count the largest append time so far, so that the answer has one meaning where times fall."""
+        return max(self._first, bisect_left(self._largest, append_ns))
+
+    def bounds(self) -> tuple[int, int]:
+        """Return what `drop_before` left."""
+        return self._first, len(self._records)
+
+    def last_append_ns(self) -> int:
+        """Return the append time of the newest record."""
+        return self._records[-1].append_ns if self._records else 0
+
+    def drop_before(self, offset: int) -> None:
+        """Let retention pass: the records before `offset` are gone."""
+        self._first = max(self._first, offset)
+
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+        """Append the entries and remember the commit."""
+        self._append_alerts(entries)
+        self.commits.append(commit)
+
+    def committed(self) -> Commit | None:
+        """Return the newest of `commits`; a test may remove some to set the position back."""
+        return self.commits[-1] if self.commits else None
+
+    def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
+        """Return a slice of `alerts`."""
+        return self.alerts[max(0, position) : max(0, position) + limit]
+
+    def alert_bounds(self) -> tuple[int, int]:
+        """Return 0 and the end: nothing is ever dropped."""
+        return 0, len(self.alerts)
+
+    def alert_offset_at(self, append_ns: int) -> int:
+        """Search the append times, which never fall."""
+        return bisect_left(self.alerts, append_ns, key=lambda entry: entry.append_ns)
+
+    def cursor(self, reader: str) -> Cursor | None:
+        """Return what `advance` set."""
+        return self._cursors.get(reader)
+
+    def advance(self, reader: str, cursor: Cursor, entries: Sequence[AlertEntry] = ()) -> None:
+        """Append and move."""
+        self._append_alerts(entries)
+        self._cursors[reader] = cursor
+
+    def publish(self, content: bytes) -> int:
+        """Give each content the next number, from 1 on."""
+        if not self._contents or self._contents[-1] != content:
+            self._contents.append(content)
+        return len(self._contents)
+
+    def revision(self, number: int) -> bytes | None:
+        """Return the content under this number."""
+        return self._contents[number - 1] if 1 <= number <= len(self._contents) else None
+
+    def newest(self) -> int | None:
+        """Return how many there are."""
+        return len(self._contents) or None
+
+    def _append_alerts(self, entries: Sequence[AlertEntry]) -> None:
+        now = max(self._clock(), self.alerts[-1].append_ns if self.alerts else 0)
+        for at, entry in enumerate(entries, len(self.alerts)):
+            self.alerts.append(entry._replace(offset=at, append_ns=now))
