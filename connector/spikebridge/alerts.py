@@ -74,7 +74,7 @@ class PeerCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of the spike log whose spikes counted."""
+    """One record of the spike log whose spikes counted; `append_ns` is the effective one: append times never fall."""
 
     offset: int
     append_ns: int
@@ -84,13 +84,15 @@ class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class EvidenceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Where the counted spikes lie; the bytes travel beside the alert (`AlertEntry.evidence`).
+    Where the counted spikes lie; the bytes travel beside the alert (`AlertEntry.evidence`), one for each of `records`.
 
+    `total`: how many records there were; with `partial` only the first and the last are listed, and bytes over the limit are left out.
     `skip`: the rule's spikes at the beginning of the first record that did not count any more.
     `clock_ns`: the window's time at the first spike that counted.
     """
 
     records: list[EvidenceRecord] = []
+    total: int = 0
     partial: bool = False
     skip: int = 0
     clock_ns: int = 0

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from spikebridge.spikes.record import Record
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from spikebridge.alerts import AlertEntry
 
 
-class Record(NamedTuple):
-    """One record of the spike log."""
-
-    offset: int
-    append_ns: int
-    value: bytes
+__all__ = ["AlertLog", "Commit", "Record", "SpikeLog"]
 
 
 class Commit(NamedTuple):

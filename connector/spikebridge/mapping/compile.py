@@ -144,7 +144,7 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
         readings=readings,
         devices={device.info.id: device for device in rule_set.devices},
         matching={
-            rule.info.id: rule.matching + (layered if any(cell.layer for cell in rule.cells) else b"") for rule in rule_set.rules
+            rule.info.id: rule.matching + (layered if rule.layered else b"") for rule in rule_set.rules
         },
     )
 

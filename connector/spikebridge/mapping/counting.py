@@ -79,6 +79,7 @@ class Counting:
         """Carry the windows of unchanged rules over; empty those of devices that come into a rule's reach, or read layers anew."""
         before = self._compiled
         kept = {rule.info.id: at for at, rule in enumerate(before.counting)}
+        reclassed = _reclassed(before, after, old, new)
         windows = []
         for at, rule in enumerate(after.counting):
             name = rule.info.id
@@ -87,7 +88,7 @@ class Counting:
                 windows.append(_windows(after, at))
                 continue
             window = self._windows[was]
-            window.drop(_moved(old.of_counting(was), new.of_counting(at), old, new))
+            window.drop(_moved(old.of_counting(was), new.of_counting(at), reclassed if rule.layered else None))
             windows.append(window)
         self._windows = windows
         self._compiled = after
@@ -219,10 +220,19 @@ def _merged(parts: list[Hits]) -> Hits:
     return joined.take(np.lexsort((joined.row, joined.frame, joined.device)))
 
 
-def _moved(was: Ints | None, now: Ints | None, old: Reach, new: Reach) -> Places:
-    """Return the devices that a rule didn't concern in the same way before."""
-    size = min(len(old.known), len(new.known))
-    changed = old.device_class[:size] != new.device_class[:size]
+def _moved(was: Ints | None, now: Ints | None, reclassed: NDArray[np.bool_] | None) -> Places:
+    """Return the devices that a rule didn't concern, or read otherwise, before."""
+    moved = np.zeros(0, np.bool_) if reclassed is None else reclassed.copy()
     if was is not None and now is not None:
-        changed = changed | (was[:size] != now[:size])
-    return np.flatnonzero(changed)
+        size = min(len(was), len(now))
+        moved = np.pad(moved, (0, max(0, size - len(moved))))
+        moved[:size] |= was[:size] != now[:size]
+    return np.flatnonzero(moved)
+
+
+def _reclassed(before: Compiled, after: Compiled, old: Reach, new: Reach) -> NDArray[np.bool_]:
+    """Say which devices are of another class than before."""
+    index = {name: reading.index for name, reading in after.readings.items()}
+    renumbered = np.array([index.get(name, -1) for name in sorted(before.readings)], np.int32)
+    size = min(len(old.known), len(new.known))
+    return renumbered[old.device_class[:size]] != new.device_class[:size]

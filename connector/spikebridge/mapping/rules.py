@@ -54,6 +54,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     excepted: list[Exclusion] = []
 
     @property
+    def layered(self) -> bool:
+        """Whether it depends on how a device class names its layers."""
+        return any(cell.layer for cell in self.cells)
+
+    @property
     def matching(self) -> bytes:
         """What must stay equal for a rule to keep its windows over a reload."""
         return canonical_json([self.info.kind, self.info.count, self.info.within_ns, self.cells, self.devices, self.excepted])

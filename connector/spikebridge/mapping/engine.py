@@ -1,0 +1,189 @@
+"""
+The pure heart of the spikes stage: records in, alerts with evidence out.
+
+Nothing here knows a log, a clock or a thread. `pipeline.py` runs it over a log, `backtest`, `check` and `replay` over other records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from spikebridge.mapping.compile import compile_revision
+from spikebridge.mapping.evidence import Evidence, Identity, Raised
+from spikebridge.mapping.match import NO_DEVICE, Matcher
+from spikebridge.mapping.rules import Revision, rule_set_content
+from spikebridge.canonical import sha256
+from spikebridge.spikes.batch import ROLE_TICK
+from spikebridge.spikes.decode import Decoder
+from spikebridge.spikes.frame import marker_of
+from spikebridge.spikes.names import Devices, Layers
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from spikebridge.mapping.match import Match
+    from spikebridge.mapping.rules import RuleSet
+    from spikebridge.spikes.batch import Batch
+    from spikebridge.spikes.record import Record
+
+_TICK = bytes([ROLE_TICK])
+
+
+class DeadRecord(NamedTuple):
+    """A record, or a part of one, that is no spikes."""
+
+    offset: int
+    part: int
+    append_ns: int
+    reason: str
+    raw: bytes
+
+
+class Taken(NamedTuple):
+    """What a run of records gave: alerts in the order of (offset, ordinal), and what was refused."""
+
+    alerts: list[Raised]
+    dead: list[DeadRecord]
+    spikes: int
+
+
+class Engine:
+    """
+    Matches one partition of one log.
+
+    `revisions` returns a revision by number, None for one that is not in the revisions log.
+    `read` fetches earlier records by offset, for evidence.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        revision: Revision,
+        revisions: Callable[[int], Revision | None],
+        read: Callable[[Sequence[int]], list[Record]],
+    ) -> None:
+        """Begin empty, with a revision in force."""
+        self.identity = identity
+        self.revision = revision
+        self.pairs: list[tuple[int, int]] = []
+        self._revisions = revisions
+        self._read = read
+        self._devices = Devices()
+        self._layers = Layers()
+        limits = revision.rule_set.limits
+        compiled = compile_revision(revision, self._layers)
+        self._decoder = Decoder(self._devices, self._layers, limits.frame_ns)
+        self._matcher = Matcher(compiled, self._devices, limits, live=identity.live)
+        self._evidence = Evidence(identity, compiled, self._fetch, self._matcher.back)
+        self._at_hand: dict[int, Record] = {}
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was counted so far: frames, duplicates, crowded, retimed, markers_ignored."""
+        return self._matcher.counters
+
+    @property
+    def now_ns(self) -> int:
+        """The largest append time so far."""
+        return self._matcher.now_ns
+
+    def take(self, records: Sequence[Record]) -> Taken:
+        """Match records; markers among them bring revisions into force."""
+        taken = Taken([], [], 0)
+        for run, marker in _cut_at_markers(records):
+            taken = self._match(run, taken)
+            if marker is not None:
+                self._follow(marker, run[-1].offset)
+        return taken
+
+    def replay(self, records: Sequence[Record], pairs: Iterable[tuple[int, int]]) -> None:
+        """Take records in silence; `pairs` say which revision was in force from which offset on."""
+        schedule = sorted(pairs)
+        for run, ends in _cut_at_offsets(records, [offset for offset, _ in schedule]):
+            self._decode_and_feed(run)
+            for offset, number in schedule:
+                if offset == ends:
+                    self._switch(number, offset - 1)
+
+    def _match(self, run: Sequence[Record], taken: Taken) -> Taken:
+        batch, matches = self._decode_and_feed(run)
+        dead = [
+            DeadRecord(run[bad.record].offset, bad.part, run[bad.record].append_ns, bad.reason, bad.raw) for bad in batch.refused
+        ]
+        self._at_hand = {record.offset: record for record in run} if matches else {}
+        alerts = list(self._build(run, matches))
+        self._at_hand = {}
+        return Taken(taken.alerts + alerts, taken.dead + dead, taken.spikes + batch.spikes)
+
+    def _decode_and_feed(self, run: Sequence[Record]) -> tuple[Batch, list[Match]]:
+        batch = self._decoder.decode(run)
+        return batch, self._matcher.feed(batch)
+
+    def _build(self, run: Sequence[Record], matches: list[Match]) -> Iterator[Raised]:
+        at, ordinal = -1, 0
+        for match in matches:
+            ordinal = ordinal + 1 if match.at == at else 0
+            at = match.at
+            device_id = "" if match.device == NO_DEVICE else self._devices.id(match.device)
+            yield self._evidence.build(match, run[at], device_id, ordinal)
+
+    def _fetch(self, offsets: Sequence[int]) -> list[Record]:
+        missing = [offset for offset in offsets if offset not in self._at_hand]
+        found = {record.offset: record for record in self._read(missing)} if missing else {}
+        return [record for offset in offsets if (record := self._at_hand.get(offset) or found.get(offset))]
+
+    def _follow(self, number: int, offset: int) -> None:
+        """Bring the revision that a marker names into force, unless it goes back or isn't in the revisions log."""
+        if number <= self.revision.number or not self._switch(number, offset):
+            self.counters["markers_ignored"] += 1
+        else:
+            self.pairs.append((offset + 1, number))
+
+    def _switch(self, number: int, offset: int) -> bool:
+        revision = self.revision if number == self.revision.number else self._revisions(number)
+        if revision is None:
+            return False
+        if revision.number != self.revision.number:
+            compiled = compile_revision(revision, self._layers)
+            self._matcher.switch(compiled, offset)
+            self._evidence = Evidence(self.identity, compiled, self._fetch, self._matcher.back)
+            self.revision = revision
+        return True
+
+
+def alerts_of(rule_set: RuleSet, records: Sequence[Record], identity: Identity | None = None) -> Taken:
+    """Match records from an empty state under one rule set: what `check`, `convert` and `backtest` do."""
+    content = rule_set_content(rule_set)
+    revision = Revision(number=1, digest=sha256(content), rule_set=rule_set)
+    held = {record.offset: record for record in records}
+    engine = Engine(
+        identity or Identity("default", "test", 0),
+        revision,
+        lambda _: None,
+        lambda offsets: [held[offset] for offset in offsets if offset in held],
+    )
+    return engine.take(records)
+
+
+def _cut_at_markers(records: Sequence[Record]) -> Iterator[tuple[Sequence[Record], int | None]]:
+    """Yield runs of records; a run with a marker ends with it."""
+    low = 0
+    for at in [at for at, record in enumerate(records) if record.value[6:7] == _TICK]:
+        number = marker_of(records[at].value)
+        if number is not None:
+            yield records[low : at + 1], number
+            low = at + 1
+    if low < len(records):
+        yield records[low:], None
+
+
+def _cut_at_offsets(records: Sequence[Record], offsets: Sequence[int]) -> Iterator[tuple[Sequence[Record], int]]:
+    """Yield runs of records, each with the offset at which the next one begins."""
+    low = 0
+    for at, record in enumerate(records):
+        if record.offset in offsets and at > low:
+            yield records[low:at], record.offset
+            low = at
+    if low < len(records):
+        yield records[low:], records[-1].offset + 1
