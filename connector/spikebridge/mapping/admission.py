@@ -33,14 +33,14 @@ class Crowd:
 
     def __init__(self, limits: Limits) -> None:
         """Begin with an empty minute."""
-        self._limits = limits
+        self.limits = limits
         self._minute = NEVER
         self._admitted = 0
         self._seen_in = np.full(0, NEVER, np.int64)
 
     def minute_of(self, append_ns: int) -> int:
         """Return the minute to which an append time belongs."""
-        return append_ns // self._limits.crowd_ns
+        return append_ns // self.limits.crowd_ns
 
     def admit(self, minute: int, device: NDArray[np.int32], known: Mask) -> Mask:
         """Say which frames, in log order and all of one minute, are let in."""
@@ -52,7 +52,7 @@ class Crowd:
         strangers = device[~known]
         new = strangers[self._seen_in[strangers] != minute]
         if len(new):
-            room = self._limits.max_unknown_devices - self._admitted
+            room = self.limits.max_unknown_devices - self._admitted
             devices, first = np.unique(new, return_index=True)
             admitted = devices[np.argsort(first, kind="stable")[:room]]
             self._seen_in[admitted] = minute

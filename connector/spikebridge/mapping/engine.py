@@ -6,6 +6,7 @@ Nothing here knows a log, a clock or a thread. `pipeline.py` runs it over a log,
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from spikebridge.mapping.compile import compile_revision
@@ -88,6 +89,10 @@ class Engine:
         """The largest append time so far."""
         return self._matcher.now_ns
 
+    def cut(self, offset: int) -> None:
+        """Say that records before this life are lost: a gap alert is raised at the first record from `offset` on."""
+        self._matcher.cut_at = offset
+
     def take(self, records: Sequence[Record]) -> Taken:
         """Match records; markers among them bring revisions into force."""
         taken = Taken([], [], 0)
@@ -99,15 +104,17 @@ class Engine:
 
     def replay(self, records: Sequence[Record], pairs: Iterable[tuple[int, int]]) -> None:
         """Take records in silence; `pairs` say which revision was in force from which offset on."""
-        schedule = sorted(pairs)
-        for run, ends in _cut_at_offsets(records, [offset for offset, _ in schedule]):
-            self._decode_and_feed(run)
-            for offset, number in schedule:
-                if offset == ends:
-                    self._switch(number, offset - 1)
+        low = 0
+        for offset, number in sorted(pairs):
+            if number > self.revision.number and records and offset <= records[-1].offset + 1:
+                high = bisect_left(records, offset, low, key=lambda record: record.offset)
+                self._feed(records[low:high])
+                self._switch(number, offset - 1)
+                low = high
+        self._feed(records[low:])
 
     def _match(self, run: Sequence[Record], taken: Taken) -> Taken:
-        batch, matches = self._decode_and_feed(run)
+        batch, matches = self._feed(run)
         dead = [
             DeadRecord(run[bad.record].offset, bad.part, run[bad.record].append_ns, bad.reason, bad.raw) for bad in batch.refused
         ]
@@ -116,7 +123,7 @@ class Engine:
         self._at_hand = {}
         return Taken(taken.alerts + alerts, taken.dead + dead, taken.spikes + batch.spikes)
 
-    def _decode_and_feed(self, run: Sequence[Record]) -> tuple[Batch, list[Match]]:
+    def _feed(self, run: Sequence[Record]) -> tuple[Batch, list[Match]]:
         batch = self._decoder.decode(run)
         return batch, self._matcher.feed(batch)
 
@@ -177,13 +184,3 @@ def _cut_at_markers(records: Sequence[Record]) -> Iterator[tuple[Sequence[Record
     if low < len(records):
         yield records[low:], None
 
-
-def _cut_at_offsets(records: Sequence[Record], offsets: Sequence[int]) -> Iterator[tuple[Sequence[Record], int]]:
-    """Yield runs of records, each with the offset at which the next one begins."""
-    low = 0
-    for at, record in enumerate(records):
-        if record.offset in offsets and at > low:
-            yield records[low:at], record.offset
-            low = at
-    if low < len(records):
-        yield records[low:], records[-1].offset + 1

@@ -101,6 +101,7 @@ class Matcher:
         self.devices = devices
         self.counters: Counter[str] = Counter()
         self.now_ns = NEVER
+        self.cut_at: int | None = None
         self._limits = limits
         self._live = live
         self._raw_ns = NEVER
@@ -117,6 +118,8 @@ class Matcher:
 
     def feed(self, batch: Batch) -> list[Match]:
         """Match the records of a batch, all under the revision in force; the matches are in the order of their records."""
+        if not len(batch.offset):
+            return []
         self._admit_devices()
         matches: list[Match] = []
         now = np.maximum.accumulate(np.maximum(batch.append_ns, self.now_ns))
@@ -131,6 +134,7 @@ class Matcher:
         """Bring a revision into force after the record at `offset`; only rules whose matching fields changed begin empty."""
         before, reach = self.compiled, self._reach
         self.compiled = compiled
+        self._limits = self._crowd.limits = compiled.revision.rule_set.limits
         self._reach = Reach(compiled, self.devices)
         self._seen.grow(len(self.devices))
         self._counting.switch(compiled, reach, self._reach)
@@ -160,6 +164,8 @@ class Matcher:
         records = len(now)
         minutes = now // self._limits.crowd_ns
         fixed = np.union1d(np.flatnonzero(np.diff(minutes)) + 1, self._gaps(now))
+        if self.cut_at is not None:
+            fixed = np.union1d(fixed, np.searchsorted(batch.offset, self.cut_at))
         self._falls(batch, now, matches)
         low = 0
         while low < records:
@@ -177,6 +183,9 @@ class Matcher:
     def _open(self, batch: Batch, now: Ints, low: int, matches: list[Match]) -> None:
         """Let a gap end and clocks run out at the first record of a piece."""
         at_ns = int(now[low])
+        if self.cut_at is not None and int(batch.offset[low]) >= self.cut_at:
+            self.cut_at = None
+            matches += self._raise(LOG_GAP, low, at_ns, at_ns, Silent(NO_DEVICE, at_ns, -1, at_ns))
         if self.now_ns == NEVER or (self._live and at_ns - self.now_ns > self._limits.gap_ns):
             if self.now_ns != NEVER:
                 gap = Silent(NO_DEVICE, self.now_ns, self._offset, at_ns)
