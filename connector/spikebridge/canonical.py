@@ -18,8 +18,11 @@ _VERSION_BITS = (5 << 76) | (0x2 << 62)
 
 
 def canonical_json(value: Any) -> bytes:
-    """Sorted keys, no white space, UTF-8: equal values give equal bytes."""
-    return _encode(value)
+    """Sorted keys, no white space, UTF-8: equal values give equal bytes. Whole numbers as keys become texts."""
+    try:
+        return _encode(value)
+    except TypeError:
+        return _encode(msgspec.to_builtins(value, str_keys=True))
 
 
 def uuid5(name: bytes) -> str:
