@@ -170,7 +170,9 @@ def _decoded(content: bytes | str, file: str, bounds: Bounds) -> str:
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         place = (before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1)
-        raise ContentError([Problem(file, *place, "", f"expected UTF-8, found the byte 0x{error.object[error.start]:02x}")]) from None
+        raise ContentError(
+            [Problem(file, *place, "", f"expected UTF-8, found the byte 0x{error.object[error.start]:02x}")]
+        ) from None
     if found := _CONTROL.search(text):
         before_text = text[: found.start()]
         place = (before_text.count("\n") + 1, found.start() - (before_text.rfind("\n") + 1) + 1)
@@ -247,9 +249,10 @@ class _Reader:
         self._aliases += 1
         if self._aliases > self._bounds.aliases:
             self._stop(event, f"expected at most {self._bounds.aliases} aliases")
-        node = self._anchors.get(event.anchor)
+        name = str(event.anchor)
+        node = self._anchors.get(name)
         if node is None:
-            self._stop(event, f"found the alias *{printable(event.anchor)}, but no finished anchor of that name before it")
+            self._stop(event, f"found the alias *{printable(name)}, but no finished anchor of that name before it")
         else:
             self._count(event, node.size)
             self._add(event, node)
@@ -272,7 +275,9 @@ class _Reader:
 
     def _integer(self, event: yaml.ScalarEvent, text: str) -> int:
         if len(text.lstrip("+-")) > _MAX_DIGITS:
-            self._add_problem(event, f"expected a number of at most {_MAX_DIGITS} digits, found {len(text)}; put a text in quotes")
+            self._add_problem(
+                event, f"expected a number of at most {_MAX_DIGITS} digits, found {len(text)}; put a text in quotes"
+            )
             return 0
         return int(text)
 
@@ -324,7 +329,8 @@ class _Reader:
             self._add_problem(event, f"expected plain YAML, found the tag {quoted(event.tag)}")
 
     def _place(self, event: yaml.Event) -> Place:
-        return Place(self._file, event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
 
     def _add_problem(self, event: yaml.Event, message: str) -> None:
         self.problems.append(Problem(*self._place(event), "", message))

@@ -103,11 +103,11 @@ def _message(error: Any, node: Node | None) -> str:
         return expected if told or node is None else f"{expected}, found {node.shown()}"
     if kind in ("literal_error", "enum"):
         return _choice(re.findall(r"'([^']*)'", context["expected"]), node)
-    expected = _expected(kind, context)
-    if expected is None:
-        expected = str(error["msg"])
+    template = _EXPECTED.get(kind)
     found = node.shown() if node else "nothing"
-    return f"expected {expected}, found {found}{_hint(kind, node)}"
+    if template is None:
+        return f"{error['msg']}, found {found}"
+    return f"expected {template.format_map(context)}, found {found}{_hint(kind, node)}"
 
 
 def _choice(options: list[str], node: Node | None) -> str:
@@ -143,11 +143,6 @@ _EXPECTED = {
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
 }
-
-
-def _expected(kind: str, context: dict[str, Any]) -> str | None:
-    text = _EXPECTED.get(kind)
-    return text.format_map(context) if text else None
 
 
 def _hint(kind: str, node: Node | None) -> str:
@@ -199,4 +194,3 @@ def _members(annotation: Any) -> list[Any]:
     if origin in (Union, types.UnionType):
         return [member for one in get_args(annotation) for member in _members(one)]
     return [annotation]
-

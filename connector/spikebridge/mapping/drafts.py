@@ -100,7 +100,9 @@ class Drafts:
                 other.counted_by.add(draft.id)
                 counted.append(rows[name])
                 if not model.generate and other.entry.when:
-                    self._warn(other, "when", f'has no effect: "{draft.id}" counts this row\'s spikes, and `generate` is false there')
+                    self._warn(
+                        other, "when", f'has no effect: "{draft.id}" counts this row\'s spikes, and `generate` is false there'
+                    )
         if len(counted) < len(model.rules):
             return None
         for name, own in (("devices", "devices"), ("excepted", "except_")):

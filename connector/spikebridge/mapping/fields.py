@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +33,9 @@ def _one_range(value: object) -> Span:
     elif isinstance(value, str) and (match := _RANGE.fullmatch(value)):
         first, last = int(match[1]), int(match[2] or match[1])
     else:
-        found = quoted(value) if isinstance(value, str) else f"a {type(value).__name__}" if isinstance(value, (dict, list)) else value
+        found = (
+            quoted(value) if isinstance(value, str) else f"a {type(value).__name__}" if isinstance(value, (dict, list)) else value
+        )
         message = f"expected a neuron number, a range such as 40-47, or a list of them, found {found}"
         raise ValueError(message)
     if not 0 <= first <= last <= MAX_NEURON:
@@ -86,9 +88,9 @@ def _technique(value: str) -> str:
     return value
 
 
-def _date(value: object) -> datetime.date:
+def _date(value: object) -> dt.date:
     try:
-        return datetime.date.fromisoformat(value) if isinstance(value, str) else datetime.date.fromisoformat("")
+        return dt.date.fromisoformat(value) if isinstance(value, str) else dt.date.fromisoformat("")
     except ValueError:
         message = "expected a date such as 2026-12-31"
         raise ValueError(message) from None
@@ -141,7 +143,7 @@ Text = Annotated[str, Field(max_length=256), AfterValidator(_clean)]
 Prose = Annotated[str, Field(max_length=8_192), AfterValidator(_clean)]
 RuleId = Annotated[str, AfterValidator(_identifier)]
 Technique = Annotated[str, AfterValidator(_technique)]
-Date = Annotated[datetime.date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
+Date = Annotated[dt.date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
 Layer = Annotated[Text, BeforeValidator(_layer), WithJsonSchema({"type": ["string", "integer"]})]
 Timespan = Annotated[Duration, AfterValidator(_positive)]
 Suppress = Annotated[Duration, AfterValidator(_suppress)]

@@ -84,7 +84,9 @@ def files_of(paths: Iterable[Path], problems: list[Problem]) -> list[Path]:
         inside = sorted(
             file
             for file in path.rglob("*")
-            if file.suffix in _SUFFIXES and file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.suffix in _SUFFIXES
+            and file.is_file()
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
         )
         if not inside:
             problems.append(Problem(str(path), 1, 1, "", "expected YAML files in this directory, found none"))
@@ -152,9 +154,7 @@ def _cases(document: Document, model: MappingFile, drafts: list[Draft]) -> list[
     return [Case(test, document, ("tests", at), own) for at, test in enumerate(model.tests)]
 
 
-def _inventory(
-    source: Source | None, problems: list[Problem], warnings: list[Problem]
-) -> tuple[list[Device], list[DeviceClass]]:
+def _inventory(source: Source | None, problems: list[Problem], warnings: list[Problem]) -> tuple[list[Device], list[DeviceClass]]:
     if source is None:
         return [], []
     try:

@@ -96,10 +96,13 @@ class About(Content):
 class Reaching(About):
     """What rules over spikes share beside that: whom they concern, how often they speak."""
 
-    devices: Selectors | None = Field(None, description="Only these devices: ids, globs, or `{device, class, site}`. Default: all.")
+    devices: Selectors | None = Field(
+        None, description="Only these devices: ids, globs, or `{device, class, site}`. Default: all."
+    )
     except_: list[ExclusionModel] = Field([], alias="except", description="Not these devices, each with a `reason`.")
     suppress: Suppress | None = Field(
-        None, description="At most one alert per device in each interval of this length (aligned to the epoch). Default 1m, at least 1s."
+        None,
+        description="At most one alert per device in each interval of this length (aligned to the epoch). Default 1m, at least 1s.",
     )
 
 
@@ -152,7 +155,9 @@ class ValueConditionModel(ConditionModel):
     """When a `value_count` holds."""
 
     gte: int = Field(ge=2, le=MAX_COUNT, description="At least this many distinct values.")
-    field: Literal["device", "site", "threat", "rule", "severity", "class", "peer"] = Field(description="The values of this field.")
+    field: Literal["device", "site", "threat", "rule", "severity", "class", "peer"] = Field(
+        description="The values of this field."
+    )
 
 
 class EdgeConditionModel(ConditionModel):
@@ -316,7 +321,9 @@ class DeviceModel(Content):
     site: Text = Field("", description="Where it stands; incidents are kept by site.")
     addresses: list[Text] = Field([], description="Its network addresses (IP or MAC).")
     owner: Text = Field("", description="Who is responsible for it.")
-    talks_to: list[Text] = Field([], description="Device ids or globs to which it is expected to talk; any other is an unexpected edge.")
+    talks_to: list[Text] = Field(
+        [], description="Device ids or globs to which it is expected to talk; any other is an unexpected edge."
+    )
 
 
 class InventoryFile(Content):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -13,20 +13,27 @@ import msgspec
 from spikebridge.alerts import RuleInfo
 from spikebridge.canonical import canonical_json, sha256
 from spikebridge.limits import MINUTE
-from spikebridge.mapping.model import AbsenceModel, EventCountModel, RowModel, TemporalModel, TemporalOrderedModel, ValueCountModel
+from spikebridge.mapping.model import (
+    AbsenceModel,
+    EventCountModel,
+    RowModel,
+    TemporalModel,
+    TemporalOrderedModel,
+    ValueCountModel,
+)
 from spikebridge.mapping.rules import Cell, Condition, Exclusion, IncidentRule, Rule, Selector
 
 if TYPE_CHECKING:
     from spikebridge.alerts import RuleKind
     from spikebridge.located import Document, Path, Place
-    from spikebridge.mapping.model import About, DefaultsModel, ExclusionModel, SelectorModel
+    from spikebridge.mapping.model import DefaultsModel, ExclusionModel, SelectorModel
 
 IncidentModel = ValueCountModel | TemporalModel | TemporalOrderedModel
 Entry = RowModel | EventCountModel | AbsenceModel | IncidentModel
 
 _DAY_NS = 86_400_000_000_000
 _LONGEST_ID = 128
-_EPOCH = datetime.date(1970, 1, 1)
+_EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(slots=True)
@@ -106,7 +113,7 @@ def _as_tuple(selector: Selector) -> tuple[str, str, str]:
     return selector.device, selector.device_class, selector.site
 
 
-def _end_ns(until: datetime.date | None) -> int:
+def _end_ns(until: dt.date | None) -> int:
     return ((until - _EPOCH).days + 1) * _DAY_NS if until else 0
 
 
@@ -129,9 +136,7 @@ def row_rule(draft: Draft, row: RowModel) -> Rule:
 def count_rule(draft: Draft, model: EventCountModel, rows: list[Rule]) -> Rule:
     """Make the rule that counts over the neurons of several rows."""
     count = model.condition.gte
-    info = _info(
-        draft, "event_count", count=count, within_ns=model.timespan if count > 1 else 0, suppress_ns=draft.suppress_ns
-    )
+    info = _info(draft, "event_count", count=count, within_ns=model.timespan if count > 1 else 0, suppress_ns=draft.suppress_ns)
     own_devices, own_excepted = "devices" in model.model_fields_set, "except_" in model.model_fields_set
     return _sealed(
         Rule(
@@ -158,9 +163,7 @@ def joined(found: list[Cell]) -> list[Cell]:
 def absence_rule(draft: Draft, model: AbsenceModel) -> Rule:
     """Make the rule that watches for silence."""
     info = _info(draft, "absence", within_ns=model.timespan, suppress_ns=draft.suppress_ns)
-    return _sealed(
-        Rule(info=info, devices=selectors(draft.get("devices")), excepted=exclusions(draft.get("except_")))
-    )
+    return _sealed(Rule(info=info, devices=selectors(draft.get("devices")), excepted=exclusions(draft.get("except_"))))
 
 
 def incident_rule(draft: Draft, model: IncidentModel) -> IncidentRule:
@@ -183,8 +186,7 @@ def incident_rule(draft: Draft, model: IncidentModel) -> IncidentRule:
 
 
 def _info(draft: Draft, kind: RuleKind, *, within_ns: int, suppress_ns: int, count: int = 1) -> RuleInfo:
-    entry: About = draft.entry
-    date: datetime.date | None = draft.get("date")
+    date: dt.date | None = draft.get("date")
     return RuleInfo(
         id=draft.id,
         kind=kind,
