@@ -1,0 +1,113 @@
+"""
+The parts of the manual that are made from the code.
+
+A README asks for a block with two comments, `<!-- generated: NAME -->` and `<!-- /generated -->`; what stands between them is
+written by `spikebridge docs` and never by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from typing import TYPE_CHECKING
+
+from spikebridge import cli, registry
+from spikebridge.cli import schema
+from spikebridge.errors import SpikebridgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+PAGES = ("README.md", "connector/README.md", "detectors/README.md", "mappings/README.md")
+SCHEMAS = {"mappings/schema.json": "mapping", "mappings/inventory.schema.json": "inventory"}
+
+_BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def render(root: Path) -> dict[Path, str]:
+    """Return every file of a checkout that has generated parts, as it should be."""
+    pages = {root / name: fill((root / name).read_text(encoding="utf-8")) for name in PAGES if (root / name).exists()}
+    return pages | {root / name: schema.render(kind) for name, kind in SCHEMAS.items()}
+
+
+def fill(page: str) -> str:
+    """Write a page's generated blocks anew."""
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{_block(found[2])}\n{found[3]}", page)
+
+
+def _block(name: str) -> str:
+    if name not in BLOCKS:
+        raise SpikebridgeError(f'generated: expected one of {", ".join(sorted(BLOCKS))}, found "{name}"')
+    return "\n".join(BLOCKS[name]()).strip() + "\n"
+
+
+def commands() -> Iterator[str]:
+    """Every command with its arguments and its example."""
+    tree = cli.build_parser(*cli.COMMANDS)
+    for name, parser in _children(tree):
+        yield f"### `spikebridge {name}`\n"
+        yield f"{parser.description}\n"
+        yield from _arguments(parser)
+        yield f"```\n{inspect.cleandoc(cli.load(name).EXAMPLE).strip()}\n```\n"
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    rows = [(f"`{_spelling(action)}`", _help(action)) for action in _actions(parser)]
+    for name, child in _children(parser):
+        rows += [(f"`{name}`", child.description or "")]
+        rows += [(f"`{name} {_spelling(action)}`", _help(action)) for action in _actions(child)]
+    yield from table(("argument", "meaning"), rows)
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    own = (argparse._HelpAction, argparse._SubParsersAction)  # noqa: SLF001 -- argparse has no public list of its arguments
+    return [action for action in parser._actions if not isinstance(action, own)]  # noqa: SLF001 -- as above
+
+
+def _children(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:  # noqa: SLF001 -- as above
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- as above
+            return [(name, child) for name, child in action.choices.items() if name not in cli.UNLISTED]
+    return []
+
+
+def _spelling(action: argparse.Action) -> str:
+    value = str(action.metavar or "") or "|".join(map(str, action.choices or ())) or action.dest.upper()
+    if not action.option_strings:
+        return {"*": f"[{value}...]", "+": f"{value}...", "?": f"[{value}]"}.get(str(action.nargs), value)
+    names = ", ".join(action.option_strings)
+    return names if action.nargs == 0 else f"{names} {value}"
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "") % vars(action)
+
+
+def components(kind: registry.Kind) -> Callable[[], Iterator[str]]:
+    """Every component of a kind, from its own docstring."""
+
+    def block() -> Iterator[str]:
+        for name in registry.names(kind):
+            yield f"### `{name}`\n"
+            yield f"{inspect.getdoc(registry.load(kind, name))}\n"
+
+    return block
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table and an empty one; nothing when there are no rows."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    if cells:
+        for row in ([*header], ["---"] * len(header), *cells):
+            yield f"| {' | '.join(row)} |"
+        yield ""
+
+
+BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
+    "commands": commands,
+    "formats": components("formats"),
+    "logs": components("logs"),
+    "sinks": components("sinks"),
+}

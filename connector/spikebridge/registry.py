@@ -1,0 +1,53 @@
+"""
+Every component by kind and name, loaded when it is asked for.
+
+One line here is all that a new component needs besides its own module: `list`, the manual and the contract tests walk these tables.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any, Literal
+
+from spikebridge.errors import SpikebridgeError
+
+Kind = Literal["logs", "sinks", "formats"]
+
+LOGS = {
+    "recording": "spikebridge.logs.recording:Recording",
+    "spool": "spikebridge.logs.spool:Spool",
+}
+
+SINKS = {
+    "file": "spikebridge.sinks.file:FileSink",
+    "store": "spikebridge.sinks.store:StoreSink",
+}
+
+FORMATS = {
+    "ecs": "spikebridge.formats.ecs:to_ecs",
+    "json": "spikebridge.formats.json:to_json",
+    "stix": "spikebridge.formats.stix:to_stix",
+}
+
+KINDS: dict[Kind, dict[str, str]] = {"logs": LOGS, "sinks": SINKS, "formats": FORMATS}
+
+
+def names(kind: Kind) -> list[str]:
+    """Return the names of a kind, sorted."""
+    return sorted(KINDS[kind])
+
+
+def load(kind: Kind, name: str) -> Any:
+    """Import a component's module and return the class or function that the table names."""
+    table = KINDS[kind]
+    if name not in table:
+        raise SpikebridgeError(_unknown(kind, name))
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _unknown(kind: Kind, name: str) -> str:
+    near = difflib.get_close_matches(name, KINDS[kind], n=1)
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    return f'{kind}: expected one of {", ".join(names(kind))}, found "{name}"{hint}'

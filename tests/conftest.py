@@ -1,0 +1,14 @@
+"""Settings that every test shares: how hard hypothesis looks, and where the golden files come from."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Deadlines would measure the machine. Too slow data is a question of `make test-long`, not of one example.
+_COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+settings.register_profile("short", _COMMON, max_examples=100)
+settings.register_profile("long", _COMMON, max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
