@@ -120,10 +120,6 @@ class Counting:
             window.drop(devices)
         self.recent.drop(devices)
 
-    def seed(self, rule: int, device: int, clock_ns: int) -> None:
-        """Open a window at a time, as evidence recorded it."""
-        self._windows[rule].seed(device, clock_ns)
-
     def _look_up(self, piece: Piece, at: Places, table: int, found: dict[int, list[Hits]]) -> None:
         """Find the rows of the frames of one table that rules name, and hand them to each rule."""
         batch = piece.batch

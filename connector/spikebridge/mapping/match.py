@@ -127,7 +127,7 @@ class Matcher:
             matches += self._piece(batch, now, low, high)
             self.now_ns, self._offset = int(now[high - 1]), int(batch.offset[high - 1])
         self._tidy(batch)
-        matches.sort(key=lambda match: (match.at, match.order, match.rule.id, match.device))
+        matches.sort(key=self._place)
         return matches
 
     def switch(self, compiled: Compiled, offset: int) -> None:
@@ -158,6 +158,10 @@ class Matcher:
     def back(self, device: int, before_offset: int, since_ns: int) -> Iterator[tuple[int, int]]:
         """Walk back over (offset, append time) of a device's records with hits, the latest first."""
         return self._counting.recent.back(device, before_offset, since_ns)
+
+    def _place(self, match: Match) -> tuple[int, int, str, str]:
+        """Order matches by facts of the records: indices of devices depend on who came first."""
+        return match.at, match.order, match.rule.id, "" if match.device == NO_DEVICE else self.devices.id(match.device)
 
     def _pieces(self, batch: Batch, now: Ints, matches: list[Match]) -> Iterator[tuple[int, int]]:
         """Cut the batch; at each cut first the gap counts, then the clocks, and only then the records."""

@@ -79,10 +79,10 @@ class Windows:
         """Free what no row at `before_ns` or later can be counted with; no such row can tell the difference."""
         self._release(np.flatnonzero((self._owner >= 0) & (self._clock <= before_ns - self.within_ns)))
 
-    def seed(self, device: int, clock_ns: int) -> None:
-        """Open a device's window at a time, as evidence recorded it."""
+    def seed(self, device: int, before_ns: int, clock_ns: int) -> None:
+        """Open a device's window as it stood after a row at `before_ns`, its time being `clock_ns`."""
         slot = self._slots(np.array([device], np.int32))
-        self._before[slot] = self._clock[slot] = clock_ns
+        self._before[slot], self._clock[slot] = before_ns, clock_ns
 
     @property
     def open(self) -> int:
