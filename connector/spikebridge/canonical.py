@@ -39,5 +39,5 @@ def content_id(*parts: Any) -> str:
 
 
 def sha256(data: bytes) -> str:
-    """The digest by which revisions, evidence and models are named."""
+    """Make the digest by which revisions, evidence and models are named."""
     return hashlib.sha256(data).hexdigest()

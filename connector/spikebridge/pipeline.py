@@ -46,7 +46,13 @@ class SpikesStage:
     """The owner of one partition. `clock` is the wall clock in ns: it decides when to tick and commit, never what alerts exist."""
 
     def __init__(
-        self, identity: Identity, log: SpikeLog, alerts: AlertLog, revisions: Revisions, observer: Observer, clock: Callable[[], int]
+        self,
+        identity: Identity,
+        log: SpikeLog,
+        alerts: AlertLog,
+        revisions: Revisions,
+        observer: Observer,
+        clock: Callable[[], int],
     ) -> None:
         """Nothing is read before `open`."""
         self.identity = identity

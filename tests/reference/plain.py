@@ -117,7 +117,13 @@ class PlainEngine:
         for rule in self.rules("absence"):
             for device in sorted(inventory | {name for name, at in self.seen.items() if at >= self.gap}):
                 reached, until = self.reach(rule, device)
-                start = max(self.seen.get(device, 0), self.gap, self.force.get(rule.info.id, 0), self.since.get((rule.info.id, device), 0), until)
+                start = max(
+                    self.seen.get(device, 0),
+                    self.gap,
+                    self.force.get(rule.info.id, 0),
+                    self.since.get((rule.info.id, device), 0),
+                    until,
+                )
                 due = start + rule.info.within_ns
                 if reached and until <= self.now and due <= self.now and self.fired.get((rule.info.id, device)) != start:
                     self.fired[rule.info.id, device] = start
@@ -195,7 +201,9 @@ class PlainEngine:
         """Whether a rule now concerns a device otherwise than before."""
         was, now = self.info(before, device), self.device(device)
         classes = ((was and was.device_class) or "") != ((now and now.device_class) or "")
-        return (classes and any(cell.layer for cell in rule.cells)) or self.fits(rule, before, device) != self.fits(rule, self.revision, device)
+        return (classes and any(cell.layer for cell in rule.cells)) or self.fits(rule, before, device) != self.fits(
+            rule, self.revision, device
+        )
 
     def matching(self, rule: Rule, revision: Revision) -> tuple:
         """What must be unchanged for a rule to keep its windows."""

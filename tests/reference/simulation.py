@@ -43,10 +43,19 @@ INVENTORY = ("cam-1", "cam-2", "lock-1", "arm-1", "dead-1")
 STRANGERS = tuple(f"guest-{number}" for number in range(6))
 
 
-def rule(name: str, neurons: tuple[int, int] | None, *, count: int = 1, within: int = 1, suppress: int = 20, **reach: object) -> Rule:
+def rule(
+    name: str, neurons: tuple[int, int] | None, *, count: int = 1, within: int = 1, suppress: int = 20, **reach: object
+) -> Rule:
     """Make a counting rule in seconds; without neurons it counts summaries of layer `out`."""
     info = RuleInfo(
-        id=name, kind="event_count", threat=name, severity="High", digest=name, count=count, within_ns=within * SECOND, suppress_ns=suppress * SECOND
+        id=name,
+        kind="event_count",
+        threat=name,
+        severity="High",
+        digest=name,
+        count=count,
+        within_ns=within * SECOND,
+        suppress_ns=suppress * SECOND,
     )
     cells = [Cell(first=neurons[0], last=neurons[1])] if neurons else [Cell(layer="out")]
     return Rule(info=info, cells=cells, **reach)
@@ -69,7 +78,13 @@ def revisions() -> dict[int, Revision]:
     layered = rule("summary", None, count=6, within=10, suppress=5)
     single = rule("single", (5, 5), suppress=40)
     wide = rule("wide", (2, 30), count=9, within=40, devices=[Selector(device_class="cam"), Selector(device="guest-*")])
-    spared = rule("spared", (3, 3), count=2, within=20, excepted=[Exclusion(selector=Selector(device="arm-*"), reason="test", until_ns=START_NS + 400 * SECOND)])
+    spared = rule(
+        "spared",
+        (3, 3),
+        count=2,
+        within=20,
+        excepted=[Exclusion(selector=Selector(device="arm-*"), reason="test", until_ns=START_NS + 400 * SECOND)],
+    )
     silent, quiet = absence("silent", 12, suppress=5), absence("quiet", 40, devices=[Selector(site="east")])
     named = [DeviceClass(name="cam", layers={3: "out"})]
     sets = [
@@ -89,14 +104,23 @@ def revisions() -> dict[int, Revision]:
         ),
         RuleSet(
             limits=LIMITS,
-            rules=[burst, layered, quiet, single, msgspec.structs.replace(wide, devices=[Selector(device="cam-1"), Selector(device="guest-*")])],
+            rules=[
+                burst,
+                layered,
+                quiet,
+                single,
+                msgspec.structs.replace(wide, devices=[Selector(device="cam-1"), Selector(device="guest-*")]),
+            ],
             devices=[device for device in devices if device.info.id != "lock-1"],
             classes=[DeviceClass(name="cam", layers={4: "out"}), DeviceClass(name="arm", layers={3: "out"})],
         ),
     ]
-    sets.append(msgspec.structs.replace(sets[0], devices=[_moved(device) if device.info.id == "cam-2" else device for device in devices]))
+    sets.append(
+        msgspec.structs.replace(sets[0], devices=[_moved(device) if device.info.id == "cam-2" else device for device in devices])
+    )
     return {
-        number: Revision(number=number, digest=sha256(rule_set_content(content)), rule_set=content) for number, content in enumerate(sets, 1)
+        number: Revision(number=number, digest=sha256(rule_set_content(content)), rule_set=content)
+        for number, content in enumerate(sets, 1)
     }
 
 
@@ -127,7 +151,8 @@ class Simulation:
         clocks = ("exact", "slow", "fast", "stepping", "mad", "limit")
         names = (*INVENTORY[:-1], *STRANGERS)
         self.senders = [
-            Sender(name, self.random.choice(clocks), 0 if self.random.random() < 0.2 else self.random.getrandbits(63)) for name in names
+            Sender(name, self.random.choice(clocks), 0 if self.random.random() < 0.2 else self.random.getrandbits(63))
+            for name in names
         ]
 
     def records(self, count: int, *, reloads: bool = True) -> list[Record]:

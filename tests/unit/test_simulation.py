@@ -51,7 +51,15 @@ def plain_of(raised):
     moved = alert.time_source == "log" and alert.rule.kind == "event_count"
     interval = alert.interval_start_ns // alert.interval_ns
     return PlainAlert(
-        alert.offset, alert.ordinal, alert.rule.id, alert.device.id, interval, alert.time_ns, alert.suppressed_before, moved, alert.revision
+        alert.offset,
+        alert.ordinal,
+        alert.rule.id,
+        alert.device.id,
+        interval,
+        alert.time_ns,
+        alert.suppressed_before,
+        moved,
+        alert.revision,
     )
 
 

@@ -57,7 +57,8 @@ class Crowd:
             admitted = devices[np.argsort(first, kind="stable")[:room]]
             self._seen_in[admitted] = minute
             self._admitted += len(admitted)
-        return known | (self._seen_in[device] == minute)
+        let_in: Mask = self._seen_in[device] == minute
+        return let_in | known
 
     def drop(self, devices: NDArray[np.int32]) -> None:
         """Forget these devices: their indices may be given to others."""
@@ -93,7 +94,13 @@ class Duplicates:
         if not len(checked):
             return found
         part = frames[checked]
-        keys = zip(batch.device[part].tolist(), batch.boot[part].tolist(), batch.seq[part].tolist(), batch.crc[part].tolist(), strict=True)
+        keys = zip(
+            batch.device[part].tolist(),
+            batch.boot[part].tolist(),
+            batch.seq[part].tolist(),
+            batch.crc[part].tolist(),
+            strict=True,
+        )
         offsets = batch.offset[batch.record[part]].tolist()
         for at, key, now, offset in zip(checked.tolist(), keys, at_ns[checked].tolist(), offsets, strict=True):
             found[at] = self._see(key, now, offset)

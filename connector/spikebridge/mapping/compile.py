@@ -67,7 +67,7 @@ class RangeTable:
 class Reading(NamedTuple):
     """How one class of devices reads the wire layers."""
 
-    index: int
+    number: int
     names: dict[int, str]
 
     def codes(self, layer: str, layers: Layers) -> set[int]:
@@ -120,8 +120,9 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
     rule_set = revision.rule_set
     counting = [rule for rule in rule_set.rules if rule.info.kind == "event_count"]
     absences = [rule for rule in rule_set.rules if rule.info.kind == "absence"]
-    named: dict[str, dict[int, str]] = {"": {}} | {device.info.device_class: {} for device in rule_set.devices}
-    named |= {entry.name: entry.layers for entry in rule_set.classes}
+    named: dict[str, dict[int, str]] = {"": {}}
+    named.update({device.info.device_class: {} for device in rule_set.devices})
+    named.update({entry.name: entry.layers for entry in rule_set.classes})
     readings = {name: Reading(index, wires) for index, (name, wires) in enumerate(sorted(named.items()))}
     codes = _layer_codes(counting, readings, layers)
     slot_of_layer = np.zeros(WIRE_LAYERS + layers.named + 1, np.int32)
@@ -129,9 +130,10 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
         slot_of_layer[code] = slot
     builder = _Builder(counting, layers)
     table_at = np.zeros((len(readings), len(codes) + 1), np.int32)
+    slots: list[int | None] = [None, *codes]
     for name, reading in readings.items():
-        for slot, code in enumerate([None, *codes]):
-            table_at[reading.index, slot] = builder.table(name, reading, code)
+        for slot, code in enumerate(slots):
+            table_at[reading.number, slot] = builder.table(name, reading, code)
     layered = canonical_json({name: wires for name, wires in named.items() if wires})
     return Compiled(
         revision=revision,
@@ -143,9 +145,7 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
         sets=builder.sets,
         readings=readings,
         devices={device.info.id: device for device in rule_set.devices},
-        matching={
-            rule.info.id: rule.matching + (layered if rule.layered else b"") for rule in rule_set.rules
-        },
+        matching={rule.info.id: rule.matching + (layered if rule.layered else b"") for rule in rule_set.rules},
     )
 
 

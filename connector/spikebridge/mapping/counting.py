@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spikebridge.mapping.columns import NEVER
 from spikebridge.mapping.recent import Recent
 from spikebridge.mapping.windows import Windows
 from spikebridge.spikes.batch import SUMMARY
@@ -228,7 +227,8 @@ def _moved(was: Ints | None, now: Ints | None, reclassed: NDArray[np.bool_] | No
 
 def _reclassed(before: Compiled, after: Compiled, old: Reach, new: Reach) -> NDArray[np.bool_]:
     """Say which devices are of another class than before."""
-    index = {name: reading.index for name, reading in after.readings.items()}
-    renumbered = np.array([index.get(name, -1) for name in sorted(before.readings)], np.int32)
+    numbers = {name: reading.number for name, reading in after.readings.items()}
+    renumbered = np.array([numbers.get(name, -1) for name in sorted(before.readings)], np.int32)
     size = min(len(old.known), len(new.known))
-    return renumbered[old.device_class[:size]] != new.device_class[:size]
+    changed: NDArray[np.bool_] = renumbered[old.device_class[:size]] != new.device_class[:size]
+    return changed

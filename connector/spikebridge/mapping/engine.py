@@ -9,11 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
+from spikebridge.canonical import sha256
 from spikebridge.mapping.compile import compile_revision
 from spikebridge.mapping.evidence import Evidence, Identity, Raised
 from spikebridge.mapping.match import NO_DEVICE, Matcher
 from spikebridge.mapping.rules import Revision, rule_set_content
-from spikebridge.canonical import sha256
 from spikebridge.spikes.batch import ROLE_TICK
 from spikebridge.spikes.decode import Decoder
 from spikebridge.spikes.frame import marker_of
@@ -183,4 +183,3 @@ def _cut_at_markers(records: Sequence[Record]) -> Iterator[tuple[Sequence[Record
             low = at + 1
     if low < len(records):
         yield records[low:], None
-

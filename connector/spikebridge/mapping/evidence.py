@@ -27,7 +27,6 @@ from spikebridge.explanation import explain
 from spikebridge.mapping.admission import shifts
 from spikebridge.spikes.batch import ROLE_OUTPUT, SUMMARY
 from spikebridge.spikes.decode import unpack_record
-from spikebridge.spikes.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from spikebridge.mapping.match import Match
     from spikebridge.mapping.rules import Rule
     from spikebridge.spikes.decode import Part
+    from spikebridge.spikes.record import Record
 
 LISTED = 16
 """Alerts list this many neurons and peers, the most frequent first."""
@@ -138,7 +138,10 @@ class Evidence:
         evidence, raw = _kept(records, 0, 0, complete=True)
         start_ns = started.start_ns if started is not None else match.time_ns
         alert = msgspec.structs.replace(
-            self._alert(match, record, device, ordinal), first_ns=start_ns, last_ns=max(start_ns, match.time_ns), evidence=evidence
+            self._alert(match, record, device, ordinal),
+            first_ns=start_ns,
+            last_ns=max(start_ns, match.time_ns),
+            evidence=evidence,
         )
         return Raised(msgspec.structs.replace(alert, explanation=explain(alert)), raw)
 
@@ -202,11 +205,21 @@ class Evidence:
             if part.device_id == device.id and part.role == ROLE_OUTPUT:
                 layer = reading.names.get(part.layer, str(part.layer)) if isinstance(part.layer, int) else part.layer
                 columns.append(_of_part(rule, at, part, layer, record.append_ns, limits))
-        return Spikes(
-            *(np.concatenate([column[i] for column in columns] or [np.zeros(0, np.int64)]) for i in range(4)),
-            [layer for column in columns for layer in column.layers],
-            [peer for column in columns for peer in column.peers],
-        )
+        return _joined(columns)
+
+
+def _joined(pieces: list[Spikes]) -> Spikes:
+    if not pieces:
+        nothing = np.zeros(0, np.int64)
+        return Spikes(nothing, nothing, np.zeros(0, np.uint32), nothing, [], [])
+    return Spikes(
+        np.concatenate([piece.part for piece in pieces]),
+        np.concatenate([piece.row for piece in pieces]),
+        np.concatenate([piece.neuron for piece in pieces]),
+        np.concatenate([piece.time for piece in pieces]),
+        [layer for piece in pieces for layer in piece.layers],
+        [peer for piece in pieces for peer in piece.peers],
+    )
 
 
 def _of_part(rule: Rule, at: int, part: Part, layer: str, append_ns: int, limits: Limits) -> Spikes:

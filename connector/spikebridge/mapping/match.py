@@ -8,7 +8,7 @@ that ends. Between two such places everything is array operations.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -88,6 +88,13 @@ class Match(NamedTuple):
     started: Silent | None = None
 
 
+class Forgetful(Protocol):
+    """What keeps something by device index."""
+
+    def drop(self, devices: NDArray[np.int32], /) -> None:
+        """Forget these devices: their indices may be given to others."""
+
+
 class Matcher:
     """
     The state of one partition's matching under the revision in force.
@@ -147,7 +154,9 @@ class Matcher:
                 clocks = Clocks(rule.info.within_ns, self.now_ns, offset)
             else:
                 position = next(i for i, old in enumerate(before.absences) if old.info.id == name)
-                clocks.join(_joined(reach.of_absence(position), self._reach.of_absence(at), reach, self._reach), self.now_ns, offset)
+                clocks.join(
+                    _joined(reach.of_absence(position), self._reach.of_absence(at), reach, self._reach), self.now_ns, offset
+                )
             self._clocks[name] = clocks
 
     def reaches(self, rule: int, device: int, append_ns: int) -> bool:
@@ -233,7 +242,9 @@ class Matcher:
         if not len(frames):
             return []
         matches: list[Match] = []
-        admitted = self._crowd.admit(self._crowd.minute_of(int(now[low])), batch.device[frames], self._reach.known[batch.device[frames]])
+        admitted = self._crowd.admit(
+            self._crowd.minute_of(int(now[low])), batch.device[frames], self._reach.known[batch.device[frames]]
+        )
         if not admitted.all():
             matches += self._crowded(batch, now, frames[~admitted])
             frames = frames[admitted]
@@ -253,7 +264,9 @@ class Matcher:
         self._tidied_ns = NEVER
         matches: list[Match] = []
         for at in np.unique(batch.record[frames]).tolist():
-            matches += self._raise(CROWD, at, int(now[at]), int(now[at]), Silent(NO_DEVICE, int(now[at]), int(batch.offset[at]), int(now[at])))
+            matches += self._raise(
+                CROWD, at, int(now[at]), int(now[at]), Silent(NO_DEVICE, int(now[at]), int(batch.offset[at]), int(now[at]))
+            )
         return matches
 
     def _crossings(self, batch: Batch, now: Ints, crossings: list[Crossing]) -> list[Match]:
@@ -304,7 +317,8 @@ class Matcher:
     def _release(self, devices: NDArray[np.int32]) -> None:
         devices = np.array([index for index in devices.tolist() if self.devices.has(index)], np.int32)
         if len(devices):
-            for part in (self._seen, self._crowd, self._counting, *self._clocks.values(), *self._marks.values()):
+            parts: list[Forgetful] = [self._seen, self._crowd, self._counting, *self._clocks.values(), *self._marks.values()]
+            for part in parts:
                 part.drop(devices)
             self.devices.release(devices.tolist())
 

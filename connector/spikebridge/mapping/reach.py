@@ -55,7 +55,7 @@ class Reach:
             self.since = [None if column is None else grown(column, size, 0) for column in self.since]
         for index in indices:
             info = self._compiled.describe(self._devices.id(index))
-            self.device_class[index] = self._compiled.reading(info.device_class).index
+            self.device_class[index] = self._compiled.reading(info.device_class).number
             self.known[index] = info.known
             for rule, column in zip(self._rules, self.since, strict=True):
                 if column is not None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from spikebridge.alerts import Alert
 from spikebridge.canonical import sha256
 from spikebridge.mapping.admission import shifts
 from spikebridge.mapping.compile import compile_revision
@@ -27,6 +26,7 @@ from spikebridge.spikes.record import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from spikebridge.alerts import Alert
     from spikebridge.mapping.compile import Compiled
     from spikebridge.mapping.rules import Revision, Rule
 
@@ -45,10 +45,10 @@ def replay(alert: Alert, evidence: Sequence[bytes], revision: Revision) -> Verdi
     if faults:
         return Verdict(verdict="differs", differences=faults)
     if alert.evidence.partial:
-        return Verdict(verdict="partial", taken_as_recorded=["the evidence was cut: the first and the last record agree with their digests"])
-    records = [
-        Record(kept.offset, kept.append_ns, raw) for kept, raw in zip(alert.evidence.records, evidence, strict=True)
-    ]
+        return Verdict(
+            verdict="partial", taken_as_recorded=["the evidence was cut: the first and the last record agree with their digests"]
+        )
+    records = [Record(kept.offset, kept.append_ns, raw) for kept, raw in zip(alert.evidence.records, evidence, strict=True)]
     again = _Again(alert, records, compile_revision(revision, Layers()))
     match = again.match()
     if isinstance(match, str):

@@ -16,8 +16,6 @@ from spikebridge.mapping.columns import NEVER, grown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikebridge.mapping.reach import Reach
-
     Ints = NDArray[np.int64]
 
 HORIZON_NS = 10_000_000_000
@@ -112,7 +110,9 @@ class Clocks:
         self._grow(len(seen.at_ns))
         start = self._starts(devices, seen, since)
         due = start + self._span_ns
-        running = (known[devices] | (seen.at_ns[devices] >= seen.gap_ns)) & (self._fired[devices] != start) & (since[devices] <= now_ns)
+        running = (
+            (known[devices] | (seen.at_ns[devices] >= seen.gap_ns)) & (self._fired[devices] != start) & (since[devices] <= now_ns)
+        )
         over = running & (due <= now_ns)
         fired = [
             Silent(device, int(start[at]), self._start_offset(device, int(start[at]), seen), int(due[at]))

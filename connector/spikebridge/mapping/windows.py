@@ -121,7 +121,8 @@ class Windows:
         bits = (int(clock.max()) - base).bit_length()
         if bits + int(window[-1]).bit_length() < 63:  # noqa: PLR2004 -- the bits of a signed number
             floor = (window << bits) - base
-            return np.maximum.accumulate(clock + floor) - floor
+            lifted_times: Ints = np.maximum.accumulate(clock + floor) - floor
+            return lifted_times
         for part in np.split(clock, np.flatnonzero(starts)[1:]):
             np.maximum.accumulate(part, out=part)
         return clock

@@ -48,7 +48,9 @@ def fed(windows: Windows, rows: list[tuple[int, int, int]], *, weighted: bool) -
     return found
 
 
-@given(stream=streams, count=st.integers(1, 6), within=st.integers(1, 30), cuts=st.lists(st.integers(1, 40)), weighted=st.booleans())
+@given(
+    stream=streams, count=st.integers(1, 6), within=st.integers(1, 30), cuts=st.lists(st.integers(1, 40)), weighted=st.booleans()
+)
 def test_any_stream_and_any_cuts_give_what_a_list_of_times_gives(stream, count, within, cuts, weighted):
     """Out of order, clamped, begun anew, weighted, cut anywhere: every row's verdict and the window's time are the same."""
     rows, time = [], START
@@ -100,9 +102,7 @@ def test_times_that_span_too_much_for_one_pass_are_lifted_window_by_window():
     assert begin[1] == 1 << 60
 
 
-@given(
-    held=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60), cuts=st.lists(st.integers(1, 20))
-)
+@given(held=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60), cuts=st.lists(st.integers(1, 20)))
 def test_marks_let_one_alert_through_for_each_interval_and_count_the_rest(held, cuts):
     """`suppressed_before` counts the records at which the condition held in the interval directly before, beyond the one that alerted."""
     interval, records = 0, []
