@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from spikebridge.alerts import AlertReaders, Cursor
 from spikebridge.spikes.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from spikebridge.alerts import AlertEntry
 
 
-__all__ = ["AlertLog", "Commit", "Record", "SpikeLog"]
+__all__ = ["AlertLog", "AlertReaders", "Commit", "Cursor", "Record", "Revisions", "SpikeLog"]
 
 
 class Commit(NamedTuple):
@@ -31,17 +32,6 @@ class Commit(NamedTuple):
     position: int
     append_ns: int
     pairs: tuple[tuple[int, int], ...]
-
-
-class Cursor(NamedTuple):
-    """
-    Where a reader of the alert log stands: `position` is the alert-log offset it reads next.
-
-    `seen` is the highest (offset, ordinal) by input partition: what isn't higher is a repeat.
-    """
-
-    position: int = 0
-    seen: Mapping[int, tuple[int, int]] = {}
 
 
 class SpikeLog(Protocol):
@@ -88,25 +78,6 @@ class AlertLog(Protocol):
 
         What retention has dropped is left out: the first offset is then higher than the position.
         """
-
-
-class AlertReaders(Protocol):
-    """The readers of an alert log: each has a name and a cursor of its own, and delays nobody else."""
-
-    def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
-        """As in `AlertLog`."""
-
-    def alert_bounds(self) -> tuple[int, int]:
-        """Return (first alert-log offset kept, next to be written)."""
-
-    def alert_offset_at(self, append_ns: int) -> int:
-        """Return the first alert-log offset appended at `append_ns` or later; the end offset if there is none."""
-
-    def cursor(self, reader: str) -> Cursor | None:
-        """Return where the reader stands, None before its first `advance`."""
-
-    def advance(self, reader: str, cursor: Cursor, entries: Sequence[AlertEntry] = ()) -> None:
-        """Set the reader's cursor and append what the reader made of the alerts (incidents), both or nothing."""
 
 
 class Revisions(Protocol):
