@@ -7,11 +7,14 @@ so whoever computes it computes the same bytes.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from spikebridge.canonical import content_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Severity = Literal["Low", "Medium", "High", "Critical"]
 SEVERITIES: dict[Severity, int] = {"Low": 21, "Medium": 47, "High": 73, "Critical": 99}
@@ -192,6 +195,40 @@ class AlertEntry(NamedTuple):
     evidence: tuple[bytes, ...] = ()
     offset: int = -1
     append_ns: int = 0
+
+
+class Cursor(NamedTuple):
+    """
+    Where a reader of the alert log stands: `position` is the alert-log offset it reads next.
+
+    `seen` is the highest (offset, ordinal) by input partition: what isn't higher is a repeat.
+    """
+
+    position: int = 0
+    seen: Mapping[int, tuple[int, int]] = {}
+
+
+class AlertReaders(Protocol):
+    """The readers of an alert log: each has a name and a cursor of its own, and delays nobody else."""
+
+    def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
+        """
+        Return entries from alert-log offset `position` on, with offset and append time set.
+
+        What retention has dropped is left out: the first offset is then higher than the position.
+        """
+
+    def alert_bounds(self) -> tuple[int, int]:
+        """Return (first alert-log offset kept, next to be written)."""
+
+    def alert_offset_at(self, append_ns: int) -> int:
+        """Return the first alert-log offset appended at `append_ns` or later; the end offset if there is none."""
+
+    def cursor(self, reader: str) -> Cursor | None:
+        """Return where the reader stands, None before its first `advance`."""
+
+    def advance(self, reader: str, cursor: Cursor, entries: Sequence[AlertEntry] = ()) -> None:
+        """Set the reader's cursor and append what the reader made of the alerts (incidents), both or nothing."""
 
 
 _json = msgspec.json.Encoder(order="deterministic")
