@@ -58,7 +58,11 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Node:
-    """One value of a document and where it begins. `raw` is what is shown of it, `size` counts the nodes in it."""
+    """
+    One value of a document and where it begins.
+
+    `raw` is a scalar as it was written unless it reads as text, `size` counts the nodes in it; a `secret` is never shown.
+    """
 
     place: Place
     value: str | int | float | bool | None = None
@@ -67,6 +71,7 @@ class Node:
     entries: dict[str | int, Node] | None = None
     keys: dict[str | int, Place] = field(default_factory=dict)
     size: int = 1
+    secret: bool = False
 
     def plain(self) -> Any:
         """Return what this node says as plain data."""
@@ -86,6 +91,8 @@ class Node:
 
     def shown(self) -> str:
         """Say in an error what was found here."""
+        if self.secret:
+            return "a secret"
         if self.entries is not None:
             return "a mapping" if self.entries else "an empty mapping"
         if self.items is not None:
@@ -160,6 +167,22 @@ def read_yaml(content: bytes | str, file: str, bounds: Bounds = Bounds()) -> Doc
     if reader.problems:
         raise ContentError(reader.problems)
     return Document(file, root)
+
+
+def plain_scalar(text: str) -> tuple[str | int | float | bool | None, str]:
+    """Read a text without quotes, and say what is wrong with it; texts that look like nothing else stay texts."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text], ""
+    if _INT.fullmatch(text):
+        if len(text) > _MAX_DIGITS:
+            return 0, f"expected a number of at most {_MAX_DIGITS} digits, found {len(text)}; put a text in quotes"
+        return int(text), ""
+    if _NOT_FINITE.fullmatch(text):
+        return 0, f"expected a finite number, found {text}"
+    if _FLOAT.fullmatch(text) and not _LEADING_ZERO.fullmatch(text):
+        value = float(text)
+        return (value, "") if math.isfinite(value) else (0, f"expected a finite number, found {text[:_SHOWN_LETTERS]}")
+    return text, ""
 
 
 def _decoded(content: bytes | str, file: str, bounds: Bounds) -> str:
@@ -261,25 +284,12 @@ class _Reader:
         self._count(event, 1)
         text = event.value
         node = Node(self._place(event), text)
-        if not event.implicit[0]:
-            return node
-        if text in _CONSTANTS:
-            node.value, node.raw = _CONSTANTS[text], text
-        elif _INT.fullmatch(text):
-            node.value, node.raw = self._integer(event, text), printable(text[:_SHOWN_LETTERS])
-        elif _FLOAT.fullmatch(text) and not _LEADING_ZERO.fullmatch(text):
-            node.value, node.raw = float(text), printable(text[:_SHOWN_LETTERS])
-        if _NOT_FINITE.fullmatch(text) or (isinstance(node.value, float) and not math.isfinite(node.value)):
-            self._add_problem(event, f"expected a finite number, found {text[:_SHOWN_LETTERS]}")
+        if event.implicit[0]:
+            node.value, fault = plain_scalar(text)
+            node.raw = "" if isinstance(node.value, str) else printable(text[:_SHOWN_LETTERS])
+            if fault:
+                self._add_problem(event, fault)
         return node
-
-    def _integer(self, event: yaml.ScalarEvent, text: str) -> int:
-        if len(text.lstrip("+-")) > _MAX_DIGITS:
-            self._add_problem(
-                event, f"expected a number of at most {_MAX_DIGITS} digits, found {len(text)}; put a text in quotes"
-            )
-            return 0
-        return int(text)
 
     def _finish(self, node: Node, anchor: str | None) -> None:
         self._add(None, node)

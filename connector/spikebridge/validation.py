@@ -11,12 +11,13 @@ import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, WithJsonSchema
 
 from spikebridge.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path as FilePath
 
     from spikebridge.errors import Problem
     from spikebridge.located import Document, Node, Path
@@ -46,12 +47,18 @@ class Content(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-def validate(model: type[Model], document: Document, path: Path = ()) -> tuple[Model | None, list[Problem]]:
-    """Validate what the document holds at a path; the value is None exactly when there are problems."""
+def validate(
+    model: type[Model], document: Document, path: Path = (), *, directory: FilePath | None = None
+) -> tuple[Model | None, list[Problem]]:
+    """
+    Validate what the document holds at a path; the value is None exactly when there are problems.
+
+    `directory` is where relative paths begin: a model's validators find it in their context.
+    """
     node = document.find(path)
     data = node.plain() if node else None
     try:
-        return model.model_validate({} if data is None and not path else data), []
+        return model.model_validate({} if data is None and not path else data, context={"directory": directory}), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         problems = [_problem(model, document, path, one) for one in found[:_MAX_PROBLEMS]]
@@ -80,6 +87,8 @@ def _problem(model: type[BaseModel], document: Document, base: Path, error: Any)
         options = [get_args(owner.model_fields[tag].annotation)[0] for owner in _models_at(model, parts)]
         return document.problem((*path, tag), _choice(options, document.find((*path, tag))))
     node = document.find(path)
+    if node and SecretStr in _places(model, parts):
+        node.secret = True
     return document.problem(path, _message(error, node), key="[key]" in error["loc"])
 
 
@@ -97,6 +106,8 @@ def _in_document(node: Node | None, parts: tuple[str | int, ...]) -> Path:
 def _message(error: Any, node: Node | None) -> str:
     context = error.get("ctx", {})
     kind = error["type"]
+    if node and node.secret and kind not in _EXPECTED:
+        return "this secret is not accepted"
     if kind in ("value_error", "assertion_error"):
         expected = str(context["error"])
         told = ", found " in expected or not expected.startswith("expected")
@@ -146,7 +157,7 @@ _EXPECTED = {
 
 
 def _hint(kind: str, node: Node | None) -> str:
-    if kind == "string_type" and node and node.raw and node.value is not None:
+    if kind == "string_type" and node and node.raw and node.value is not None and not node.secret:
         return f'; write "{node.raw}" in quotes if it is a text'
     if kind == "list_type" and node and node.value is not None:
         return "; write [...] around it"
@@ -165,10 +176,14 @@ def _keys(model: type[BaseModel]) -> set[str]:
 
 def _models_at(model: type[BaseModel], parts: tuple[str | int, ...]) -> list[type[BaseModel]]:
     """Return the models that may stand at a location: all members of a union but those that its tag rules out."""
+    return [place for place in _places(model, parts) if isinstance(place, type) and issubclass(place, BaseModel)]
+
+
+def _places(model: type[BaseModel], parts: tuple[str | int, ...]) -> list[Any]:
     places: list[Any] = [model]
     for part in parts:
         places = [inner for place in places for inner in _step(place, part)]
-    return [place for place in places if isinstance(place, type) and issubclass(place, BaseModel)]
+    return places
 
 
 def _step(place: Any, part: str | int) -> list[Any]:
