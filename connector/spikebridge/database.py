@@ -79,6 +79,17 @@ class Database:
             yield self._connection()
 
     @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Read several statements at one state of the file; nobody waits for it."""
+        with self._mapped():
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write all or nothing; other writers, of this process and others, wait. On the disk at the end of the block."""
         with self._mapped():

@@ -1,0 +1,123 @@
+"""Alerts, incidents and their evidence in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from spikebridge.alerts import SEVERITIES, AlertEntry
+from spikebridge.store.schema import StorePart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COLUMNS = "id, kind, version, input, input_offset, ordinal, body"
+_SEVERITY: dict[str, int] = {**SEVERITIES}
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Which findings: those with a time of `since_ns` or later, a severity number of `severity` or higher, of this device, of this kind.
+
+    An incident is found by any device it concerns. At most `limit`, newest first.
+    """
+
+    since_ns: int = 0
+    severity: int = 0
+    device: str = ""
+    kind: str = ""
+    limit: int = 50
+
+
+class FindingsPart(StorePart):
+    """Write idempotently, ask, and fetch one with its evidence."""
+
+    def write(self, entries: Sequence[AlertEntry]) -> None:
+        """Keep the entries, all or none; an id that is there stays as it is, unless the version is higher (incidents)."""
+        rows = [_row(entry) for entry in entries]
+        with self._database.transaction() as connection:
+            connection.executemany(
+                """INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   ON CONFLICT (id) DO UPDATE SET version = excluded.version, time_ns = excluded.time_ns, severity = excluded.severity,
+                   device = excluded.device, site = excluded.site, rule = excluded.rule, threat = excluded.threat,
+                   devices = excluded.devices, body = excluded.body, evidence = excluded.evidence
+                   WHERE excluded.version > findings.version""",
+                rows,
+            )
+
+    def findings(self, query: Query) -> list[AlertEntry]:
+        """Return what the query asks for, without evidence."""
+        where, values = ["time_ns >= ?", "severity >= ?"], [query.since_ns, query.severity]
+        asked: list[Any] = [*values]
+        if query.device:
+            where.append("(device = ? OR device = '' AND EXISTS (SELECT 1 FROM json_each(devices) WHERE value = ?))")
+            asked += [query.device, query.device]
+        if query.kind:
+            where.append("kind = ?")
+            asked.append(query.kind)
+        ask = f"SELECT {_COLUMNS} FROM findings WHERE {' AND '.join(where)} ORDER BY time_ns DESC, id LIMIT ?"  # noqa: S608 -- our own text
+        with self._database.reading() as connection:
+            rows = connection.execute(ask, (*asked, query.limit)).fetchall()
+        return [_entry(row) for row in rows]
+
+    def finding(self, finding_id: str) -> AlertEntry | None:
+        """Return one finding with its evidence."""
+        with self._database.reading() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS}, evidence FROM findings WHERE id = ?", (finding_id,)).fetchone()  # noqa: S608 -- as above
+        return None if row is None else _entry(row)._replace(evidence=_unpack(row[7]))
+
+    def evidence(self, finding_id: str) -> tuple[bytes, ...]:
+        """Return the records behind an alert, () when it isn't known."""
+        found = self.finding(finding_id)
+        return () if found is None else found.evidence
+
+    def matching(self, prefix: str) -> list[str]:
+        """Return at most ten ids that begin like this: people type the first letters."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM findings WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 10", (len(prefix), prefix)
+            )
+            return [str(row[0]) for row in rows]
+
+
+class _Rule(msgspec.Struct):
+    id: str = ""
+    threat: str = ""
+    severity: str = ""
+
+
+class _Device(msgspec.Struct):
+    id: str = ""
+    site: str = ""
+
+
+class _Body(msgspec.Struct):
+    """What any finding may say of itself, whatever its kind."""
+
+    time_ns: int = 0
+    rule: _Rule = msgspec.field(default_factory=_Rule)
+    device: _Device = msgspec.field(default_factory=_Device)
+    site: str = ""
+    devices: list[str] = []
+
+
+_read = msgspec.json.Decoder(_Body).decode
+
+
+def _row(entry: AlertEntry) -> tuple[Any, ...]:
+    body = _read(entry.body)
+    devices = body.devices or ([body.device.id] if body.device.id else [])
+    device = devices[0] if len(devices) == 1 else ""
+    severity = _SEVERITY.get(body.rule.severity, 0)
+    return (
+        *(entry.id, entry.kind, entry.version, body.time_ns, severity, device, body.device.site or body.site, body.rule.id),
+        *(body.rule.threat, msgspec.json.encode(devices).decode(), *entry.source, entry.body, _pack(entry.evidence)),
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> AlertEntry:
+    finding_id, kind, version, partition, offset, ordinal, body = row[:7]
+    return AlertEntry(finding_id, kind, version, (partition, offset, ordinal), body)

@@ -1,0 +1,100 @@
+"""Dead letters: records that are no spikes, and findings that a sink will never take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from spikebridge.store.schema import StorePart
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RECORDS_KEPT = 100_000
+"""So many of the newest refused records are kept: a sender of rubbish must not fill the disk. Sinks' letters are all kept."""
+
+_COLUMNS = "id, kind, place, reason, raw, first_ns, count, wanted"
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """
+    One dead letter. Whoever writes it derives `id` from where it was found, so that writing it again changes nothing.
+
+    `place` is the log, partition and offset of a record, or the name of the sink. `raw` are the record's bytes, or the packed entry
+    that the sink refused. `count` says how often a sink has refused it; `wanted`, that delivery is to try again.
+    """
+
+    id: str
+    kind: Literal["record", "sink"]
+    place: str
+    reason: str
+    raw: bytes
+    first_ns: int
+    count: int = 1
+    wanted: bool = False
+
+
+class LettersPart(StorePart):
+    """Keep, show, retry and drop them."""
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep the letters, all or none; a sink's that is known is counted once more with its newest reason, and no longer wanted."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                """INSERT INTO letters (id, kind, place, reason, raw, first_ns) VALUES (?, ?, ?, ?, ?, ?)
+                   ON CONFLICT (id) DO UPDATE SET count = count + 1, reason = excluded.reason, wanted = 0 WHERE kind = 'sink'""",
+                [(letter.id, letter.kind, letter.place, letter.reason, letter.raw, letter.first_ns) for letter in letters],
+            )
+            (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM letters").fetchone()
+            lost = connection.execute("DELETE FROM letters WHERE seq <= ? AND kind = 'record'", (newest - RECORDS_KEPT,)).rowcount
+            if lost:
+                connection.execute("UPDATE letters_lost SET count = count + ?", (lost,))
+
+    def letters(self, *, kind: str = "", place: str = "", limit: int = 100) -> list[DeadLetter]:
+        """Return the newest letters first; `place` is the beginning of one."""
+        ask = f"""SELECT {_COLUMNS} FROM letters WHERE (?1 = '' OR kind = ?1) AND substr(place, 1, length(?2)) = ?2
+                  ORDER BY seq DESC LIMIT ?3"""  # noqa: S608 -- our own column names
+        with self._database.reading() as connection:
+            rows = connection.execute(ask, (kind, place, limit)).fetchall()
+        return [_letter(row) for row in rows]
+
+    def letter(self, letter_id: str) -> DeadLetter | None:
+        """Return one letter; the beginning of its id is enough where only one begins so."""
+        ask = f"SELECT {_COLUMNS} FROM letters WHERE substr(id, 1, ?) = ? LIMIT 2"  # noqa: S608 -- as above
+        with self._database.reading() as connection:
+            rows = connection.execute(ask, (len(letter_id), letter_id)).fetchall()
+        if len(rows) != 1:
+            return None
+        return _letter(rows[0])
+
+    def letter_counts(self) -> dict[str, int]:
+        """Return how many letters there are by kind, and under `lost` how many records were given up for newer ones."""
+        with self._database.reading() as connection:
+            counts = dict(connection.execute("SELECT kind, count(*) FROM letters GROUP BY kind").fetchall())
+            (counts["lost"],) = connection.execute("SELECT count FROM letters_lost").fetchone()
+        return counts
+
+    def retry(self, letter_ids: Sequence[str]) -> int:
+        """Ask for sinks' letters to be delivered again; return how many of them are a sink's."""
+        return self._each("UPDATE letters SET wanted = 1 WHERE id = ? AND kind = 'sink'", letter_ids)
+
+    def wanted(self, sink: str, limit: int = 100) -> list[DeadLetter]:
+        """Return the letters of a sink that are to be delivered again, oldest first."""
+        ask = f"SELECT {_COLUMNS} FROM letters WHERE wanted = 1 AND kind = 'sink' AND place = ? ORDER BY seq LIMIT ?"  # noqa: S608 -- as above
+        with self._database.reading() as connection:
+            rows = connection.execute(ask, (sink, limit)).fetchall()
+        return [_letter(row) for row in rows]
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        """Remove letters: delivered by now, or given up; return how many there were."""
+        return self._each("DELETE FROM letters WHERE id = ?", letter_ids)
+
+    def _each(self, statement: str, letter_ids: Sequence[str]) -> int:
+        with self._database.transaction() as connection:
+            return connection.executemany(statement, [(letter_id,) for letter_id in letter_ids]).rowcount
+
+
+def _letter(row: tuple[Any, ...]) -> DeadLetter:
+    letter_id, kind, place, reason, raw, first_ns, count, wanted = row
+    return DeadLetter(letter_id, kind, place, reason, raw, first_ns, count, bool(wanted))
