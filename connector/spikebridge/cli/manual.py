@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikebridge import cli, registry
 from spikebridge.cli import schema
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = ("README.md", "connector/README.md", "detectors/README.md", "mappings/README.md")
-SCHEMAS = {"mappings/schema.json": "mapping", "mappings/inventory.schema.json": "inventory"}
+SCHEMAS = {
+    "connector/config.schema.json": "config",
+    "mappings/inventory.schema.json": "inventory",
+    "mappings/schema.json": "mapping",
+}
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -96,6 +100,54 @@ def components(kind: registry.Kind) -> Callable[[], Iterator[str]]:
     return block
 
 
+def metrics() -> Iterator[str]:
+    """Every metric that is declared."""
+    from spikebridge.metrics import METRICS
+
+    rows = ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.text) for one in METRICS)
+    yield from table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def settings() -> Iterator[str]:
+    """Every key of the configuration, from its JSON Schema."""
+    whole = schema.KINDS["config"]()
+    yield from table(("key", "value", "meaning"), _keys(whole, whole.get("$defs", {}), ""))
+
+
+def _keys(node: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+    required = node.get("required", [])
+    for name, found in node.get("properties", {}).items():
+        value = _resolve(found, definitions)
+        need = " (required)" if name in required else ""
+        if "properties" in value:
+            yield f"`{prefix}{name}`", "mapping" + need, found.get("description") or value.get("description", "")
+            yield from _keys(value, definitions, f"{prefix}{name}.")
+        else:
+            yield f"`{prefix}{name}`", _value(value, definitions) + need, found.get("description", "")
+
+
+def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Follow references, and what may be left out to what it is when it is there."""
+    options = [one for one in node.get("anyOf", [node]) if one.get("type") != "null"]
+    target = options[0] if len(options) == 1 else node
+    return definitions[target["$ref"].rpartition("/")[2]] if "$ref" in target else target
+
+
+def _value(node: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return ", ".join(f"`{one}`" for one in node["enum"])
+    if "examples" in node:
+        return f"such as {', '.join(f'`{one}`' for one in node['examples'])}"
+    if "anyOf" in node:
+        return " or ".join(_value(_resolve(one, definitions), definitions) for one in node["anyOf"])
+    if node.get("type") == "array":
+        return f"list of {_value(_resolve(node.get('items', {}), definitions), definitions)}"
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}
+    return names.get(node.get("type", ""), "any")
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a Markdown table and an empty one; nothing when there are no rows."""
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
@@ -107,6 +159,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
+    "settings": settings,
+    "metrics": metrics,
     "formats": components("formats"),
     "logs": components("logs"),
     "sinks": components("sinks"),

@@ -45,4 +45,10 @@ def _inventory() -> dict[str, Any]:
     return InventoryFile.model_json_schema()
 
 
-KINDS = {"mapping": _mapping, "inventory": _inventory}
+def _config() -> dict[str, Any]:
+    from spikebridge.config import config_schema
+
+    return config_schema()
+
+
+KINDS = {"mapping": _mapping, "inventory": _inventory, "config": _config}
