@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COLUMNS = "id, kind, version, input, input_offset, ordinal, body"
-_SEVERITY: dict[str, int] = {**SEVERITIES}
+_SEVERITY: dict[str, int] = {str(name): number for name, number in SEVERITIES.items()}
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
