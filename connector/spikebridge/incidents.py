@@ -21,7 +21,10 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from spikebridge.alerts import MEMBERS_LISTED, Alert, Incident, Member, incident_id
+from spikebridge.explanation import explain_incident
 from spikebridge.limits import MINUTE
 
 if TYPE_CHECKING:
@@ -144,7 +147,7 @@ class Correlator:
         devices = {seen.member.device for seen in members}
         if rule.condition.edge:
             devices.update(*(seen.edges for seen in members))
-        return Incident(
+        incident = Incident(
             id=incident_id(self._tenant, rule.info.id, list(key.group), (key.start_ns, span_ns)),
             version=len(members),
             tenant=self._tenant,
@@ -162,6 +165,7 @@ class Correlator:
             devices=sorted(devices)[:MEMBERS_LISTED],
             members=[seen.member for seen in members[:MEMBERS_LISTED]],
         )
+        return msgspec.structs.replace(incident, explanation=explain_incident(incident))
 
     def _forget(self) -> None:
         """Drop what was appended a day before the newest alert, or earlier."""

@@ -1,0 +1,257 @@
+"""
+Delivery: the alert log to one sink, under one cursor.
+
+The host does what all sinks need, so that a sink is three methods: it drops repeats, filters, tries again with back-off, puts aside what
+is refused for good, and moves the cursor only after the sink's acknowledgement. What lay between the acknowledgement and the
+cursor's commit when a process died is written again: a sink that knows ids has every alert exactly once.
+Each sink has a cursor and a thread of its own, so one that is away for hours delays nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from spikebridge import metrics as numbers
+from spikebridge.alerts import SEVERITIES, Alert, AlertReaders, Cursor, read_finding
+from spikebridge.errors import SinkRefused, SpikebridgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spikebridge.alerts import AlertEntry, Severity
+    from spikebridge.metrics import Metrics
+
+BATCH_ENTRIES = 500
+FIRST_BACK_OFF_S = 0.1
+LONGEST_BACK_OFF_S = 30.0
+IDLE_S = 0.02
+NS_PER_S = 1_000_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """
+    Where findings go. Calls come from one thread.
+
+    A sink never waits to try again and never drops: it raises, and the host decides.
+    """
+
+    def open(self) -> None:
+        """Get ready; `SinkUnavailable` if that must be tried again later."""
+
+    def write(self, findings: Sequence[AlertEntry]) -> None:
+        """
+        Deliver all, in order; returning acknowledges them: they are durable where they went.
+
+        `SinkUnavailable`: try the same batch again later, what arrived of it already must do no harm.
+        `SinkRefused`: these will never be taken, all others of the batch are delivered.
+        """
+
+    def close(self) -> None:
+        """Let go of what `open` took; closing twice, or what was never opened, does nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What a sink wants: everything that is severe enough, of these sites and kinds; empty means all."""
+
+    severity: Severity = "Low"
+    sites: tuple[str, ...] = ()
+    kinds: tuple[Literal["alert", "incident", "decision"], ...] = ()
+
+    def wants(self, entry: AlertEntry) -> bool:
+        """Say whether an entry passes; a decision has no severity and no site."""
+        if self.kinds and entry.kind not in self.kinds:
+            return False
+        if entry.kind == "decision" or (self.severity == "Low" and not self.sites):
+            return True
+        finding = read_finding(entry.body)
+        site = finding.device.site if isinstance(finding, Alert) else finding.site
+        return SEVERITIES[finding.rule.severity] >= SEVERITIES[self.severity] and (not self.sites or site in self.sites)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """
+    What a delivery is given instead of reaching for it.
+
+    `wait` lets so many seconds pass and returns whether to stop (`threading.Event.wait`); `clock` is the wall clock in ns, `random` is
+    in [0, 1). `dead_letters` keeps durably what the sink of this name refused, and why.
+    """
+
+    dead_letters: Callable[[str, Sequence[tuple[AlertEntry, str]]], None]
+    metrics: Metrics
+    clock: Callable[[], int]
+    wait: Callable[[float], bool]
+    random: Callable[[], float]
+
+
+class Health(NamedTuple):
+    """How a sink is: `error` is what its last attempt failed with, "" after a success; `oldest_ns` when what waits was appended."""
+
+    name: str
+    up: bool
+    position: int
+    lag: int
+    oldest_ns: int | None
+    error: str
+
+
+@dataclass(slots=True)
+class Delivery:
+    """
+    One sink's way through the alert log.
+
+    A sink that is new begins at the oldest entry that the log still holds.
+    """
+
+    name: str
+    sink: Sink
+    log: AlertReaders
+    around: Surroundings
+    where: Filter = Filter()
+    cursor: Cursor = field(default=Cursor(), init=False)
+    _error: str = field(default="", init=False)
+    _oldest_ns: int | None = field(default=None, init=False)
+
+    def run(self) -> None:
+        """Open, deliver until told to stop, close. The batch in hand is finished unless its sink is away."""
+        try:
+            if self.open():
+                while not self.around.wait(0):
+                    if not self.step() and self.around.wait(IDLE_S):
+                        break
+        finally:
+            self.sink.close()
+
+    def drain(self) -> bool:
+        """Deliver to the end of the log, for `run --once`; False when told to stop before that."""
+        while not self.around.wait(0) and self.step():
+            pass
+        return self.cursor.position >= self.log.alert_bounds()[1]
+
+    def open(self) -> bool:
+        """Open the sink and find the cursor, as often as it takes; False when told to stop."""
+        return self._until_done(self.sink.open) and self._until_done(self._find_cursor)
+
+    def step(self) -> int:
+        """Deliver one batch; return how many entries the cursor passed, 0 at the end of the log or when told to stop."""
+        polled: list[AlertEntry] = []
+        wanted: list[AlertEntry] = []
+        seen: dict[int, tuple[int, int]] = {}
+
+        def poll() -> None:
+            polled[:] = self.log.poll_alerts(self.cursor.position, BATCH_ENTRIES)
+            fresh, highest = without_repeats(polled, self.cursor.seen)
+            wanted[:] = filter(self.where.wants, fresh)
+            seen.update(highest)
+            self._oldest_ns = polled[0].append_ns if polled else None
+            self._count(numbers.REPEATS, len(polled) - len(fresh))
+            self._count(numbers.FILTERED, len(fresh) - len(wanted))
+
+        if not self._until_done(poll) or not polled:
+            return 0
+        self._count_missed(polled[0].offset)
+        if wanted and not self._deliver(wanted):
+            return 0
+        moved = Cursor(polled[-1].offset + 1, seen)
+        if not self._until_done(lambda: self.log.advance(self.name, moved)):
+            return 0
+        self.cursor = moved
+        return len(polled)
+
+    def health(self) -> Health:
+        """Say how the sink is, from any thread."""
+        first, end = self.log.alert_bounds()
+        position = max(first, self.cursor.position)
+        return Health(self.name, not self._error, position, max(0, end - position), self._oldest_ns, self._error)
+
+    def measure(self) -> None:
+        """Set the gauges that say how far behind the sink is: for `Metrics.before_render`."""
+        health = self.health()
+        age_ns = 0 if health.oldest_ns is None else max(0, self.around.clock() - health.oldest_ns)
+        self.around.metrics.set(numbers.SINK_LAG, health.lag, sink=self.name)
+        self.around.metrics.set(numbers.SINK_OLDEST, age_ns / NS_PER_S, sink=self.name)
+
+    def _find_cursor(self) -> None:
+        self.cursor = self.log.cursor(self.name) or Cursor(self.log.alert_bounds()[0])
+
+    def _deliver(self, wanted: Sequence[AlertEntry]) -> bool:
+        """Have the sink acknowledge or refuse every entry; False when told to stop before that."""
+        refused: dict[str, str] = {}
+
+        def write() -> None:
+            began_ns = self.around.clock()
+            try:
+                self.sink.write(wanted)
+            except SinkRefused as refusal:
+                refused.update(refusal.reasons)
+            self.around.metrics.observe(numbers.WRITE_SECONDS, (self.around.clock() - began_ns) / NS_PER_S, sink=self.name)
+
+        if not self._until_done(write):
+            return False
+        dead = [(entry, refused[entry.id]) for entry in wanted if entry.id in refused]
+        if dead and not self._until_done(lambda: self.around.dead_letters(self.name, dead)):
+            return False
+        for entry, reason in dead:
+            _log.warning("sink %s refused %s %s: %s", self.name, entry.kind, entry.id, reason)
+        self._count(numbers.DEAD_LETTERS, len(dead))
+        self._count(numbers.DELIVERED, len(wanted) - len(dead))
+        return True
+
+    def _until_done(self, action: Callable[[], None]) -> bool:
+        """Try until it works, each wait about twice as long as the one before; False when told to stop."""
+        back_off_s = FIRST_BACK_OFF_S
+        while True:
+            try:
+                action()
+            except SpikebridgeError as error:
+                self._failed(str(error))
+            except Exception as error:  # noqa: BLE001 -- a mistake in a sink must neither end its thread in silence nor lose a batch
+                self._failed(f"unexpected {type(error).__name__}: {error}", error)
+            else:
+                self._error = ""
+                self.around.metrics.set(numbers.SINK_UP, 1, sink=self.name)
+                return True
+            if self.around.wait(back_off_s * (0.5 + self.around.random() / 2)):
+                return False
+            back_off_s = min(2 * back_off_s, LONGEST_BACK_OFF_S)
+
+    def _failed(self, error: str, cause: Exception | None = None) -> None:
+        if error != self._error:
+            _log.warning("sink %s: %s; trying again", self.name, error, exc_info=cause)
+        self._error = error
+        self.around.metrics.set(numbers.SINK_UP, 0, sink=self.name)
+        self._count(numbers.RETRIES, 1)
+
+    def _count_missed(self, offset: int) -> None:
+        missed = offset - self.cursor.position
+        if missed > 0:
+            _log.error("sink %s: retention took %d entries before they were delivered", self.name, missed)
+            self._count(numbers.MISSED, missed)
+
+    def _count(self, metric: numbers.Metric, amount: int) -> None:
+        self.around.metrics.inc(metric, amount, sink=self.name)
+
+
+def without_repeats(
+    entries: Sequence[AlertEntry], seen: Mapping[int, tuple[int, int]]
+) -> tuple[list[AlertEntry], dict[int, tuple[int, int]]]:
+    """
+    Return the entries that are higher than everything of their input partition before them, and the highest now.
+
+    What has no input partition (incidents, told apart by id and version) passes.
+    """
+    highest = dict(seen)
+    fresh: list[AlertEntry] = []
+    for entry in entries:
+        partition, *place = entry.source
+        if partition >= 0:
+            if partition in highest and (place[0], place[1]) <= highest[partition]:
+                continue
+            highest[partition] = (place[0], place[1])
+        fresh.append(entry)
+    return fresh, highest
