@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from spikebridge.alerts import AlertEntry
+from spikebridge.canonical import content_id
 from spikebridge.store.schema import StorePart
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 RECORDS_KEPT = 100_000
 """So many of the newest refused records are kept: a sender of rubbish must not fill the disk. Sinks' letters are all kept."""
 
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(AlertEntry).decode
 _COLUMNS = "id, kind, place, reason, raw, first_ns, count, wanted"
 
 
@@ -33,6 +37,23 @@ class DeadLetter(msgspec.Struct, frozen=True):
     first_ns: int
     count: int = 1
     wanted: bool = False
+
+
+def record_letter(log: str, partition: int, offset: int, part: int, refused: tuple[str, bytes], at_ns: int) -> DeadLetter:
+    """Make the letter of a record, or of the part of one, that is no spikes: `refused` is (reason, raw bytes)."""
+    return DeadLetter(
+        content_id("record", log, partition, offset, part), "record", f"{log}/{partition}/{offset}", *refused, at_ns
+    )
+
+
+def sink_letter(sink: str, entry: AlertEntry, reason: str, at_ns: int) -> DeadLetter:
+    """Make the letter of a finding that a sink refused for good; the entry travels in it whole."""
+    return DeadLetter(content_id("sink", sink, entry.id, entry.version), "sink", sink, reason, _pack(entry), at_ns)
+
+
+def letter_entry(letter: DeadLetter) -> AlertEntry:
+    """Return the finding in a sink's letter."""
+    return _unpack(letter.raw)
 
 
 class LettersPart(StorePart):
