@@ -25,9 +25,9 @@ SINKS = {
 }
 
 FORMATS = {
-    "ecs": "spikebridge.formats.ecs:to_ecs",
-    "json": "spikebridge.formats.json:to_json",
-    "stix": "spikebridge.formats.stix:to_stix",
+    "ecs": "spikebridge.formats.ecs",
+    "json": "spikebridge.formats.json",
+    "stix": "spikebridge.formats.stix",
 }
 
 KINDS: dict[Kind, dict[str, str]] = {"logs": LOGS, "sinks": SINKS, "formats": FORMATS}
@@ -39,12 +39,13 @@ def names(kind: Kind) -> list[str]:
 
 
 def load(kind: Kind, name: str) -> Any:
-    """Import a component's module and return the class or function that the table names."""
+    """Import a component's module and return the class that the table names; a format is its module."""
     table = KINDS[kind]
     if name not in table:
         raise SpikebridgeError(_unknown(kind, name))
-    module, _, attribute = table[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    path, _, attribute = table[name].partition(":")
+    module = importlib.import_module(path)
+    return getattr(module, attribute) if attribute else module
 
 
 def _unknown(kind: Kind, name: str) -> str:
