@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from spikebridge import metrics as numbers
@@ -27,6 +29,7 @@ BATCH_ENTRIES = 500
 FIRST_BACK_OFF_S = 0.1
 LONGEST_BACK_OFF_S = 30.0
 IDLE_S = 0.02
+LOOK_FOR_LETTERS_S = 2
 NS_PER_S = 1_000_000_000
 
 _log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """What a sink wants: everything that is severe enough, of these sites and kinds; empty means all."""
+    """What a sink wants: everything that is severe enough, of these sites (names or globs) and kinds; empty means all."""
 
     severity: Severity = "Low"
     sites: tuple[str, ...] = ()
@@ -70,7 +73,21 @@ class Filter:
             return True
         finding = read_finding(entry.body)
         site = finding.device.site if isinstance(finding, Alert) else finding.site
-        return SEVERITIES[finding.rule.severity] >= SEVERITIES[self.severity] and (not self.sites or site in self.sites)
+        severe = SEVERITIES[finding.rule.severity] >= SEVERITIES[self.severity]
+        return severe and (not self.sites or any(fnmatchcase(site, glob) for glob in self.sites))
+
+
+class DeadLetters(Protocol):
+    """What sinks refused for good, kept durably until somebody drops it or asks to have it delivered again."""
+
+    def keep(self, sink: str, refused: Sequence[tuple[AlertEntry, str]]) -> None:
+        """Keep the entries that a sink refused, each with the reason; the same again is only counted, and no longer wanted."""
+
+    def wanted(self, sink: str) -> list[AlertEntry]:
+        """Return some of the sink's entries that are to be delivered again."""
+
+    def delivered(self, sink: str, entry: AlertEntry) -> None:
+        """Let go of an entry that the sink has taken now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +96,10 @@ class Surroundings:
     What a delivery is given instead of reaching for it.
 
     `wait` lets so many seconds pass and returns whether to stop (`threading.Event.wait`); `clock` is the wall clock in ns, `random` is
-    in [0, 1). `dead_letters` keeps durably what the sink of this name refused, and why.
+    in [0, 1).
     """
 
-    dead_letters: Callable[[str, Sequence[tuple[AlertEntry, str]]], None]
+    dead_letters: DeadLetters
     metrics: Metrics
     clock: Callable[[], int]
     wait: Callable[[float], bool]
@@ -116,6 +133,7 @@ class Delivery:
     cursor: Cursor = field(default=Cursor(), init=False)
     _error: str = field(default="", init=False)
     _oldest_ns: int | None = field(default=None, init=False)
+    _looked_ns: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Open, deliver until told to stop, close. The batch in hand is finished unless its sink is away."""
@@ -152,10 +170,13 @@ class Delivery:
             self._count(numbers.REPEATS, len(polled) - len(fresh))
             self._count(numbers.FILTERED, len(fresh) - len(wanted))
 
-        if not self._until_done(poll) or not polled:
+        if not self._until_done(poll):
+            return 0
+        if not polled:
+            self._deliver_letters()
             return 0
         self._count_missed(polled[0].offset)
-        if wanted and not self._deliver(wanted):
+        if wanted and self._deliver(wanted) is None:
             return 0
         moved = Cursor(polled[-1].offset + 1, seen)
         if not self._until_done(lambda: self.log.advance(self.name, moved)):
@@ -179,8 +200,8 @@ class Delivery:
     def _find_cursor(self) -> None:
         self.cursor = self.log.cursor(self.name) or Cursor(self.log.alert_bounds()[0])
 
-    def _deliver(self, wanted: Sequence[AlertEntry]) -> bool:
-        """Have the sink acknowledge or refuse every entry; False when told to stop before that."""
+    def _deliver(self, wanted: Sequence[AlertEntry]) -> dict[str, str] | None:
+        """Have the sink acknowledge or refuse every entry; return the reasons of refusals by id, None when told to stop before that."""
         refused: dict[str, str] = {}
 
         def write() -> None:
@@ -192,15 +213,30 @@ class Delivery:
             self.around.metrics.observe(numbers.WRITE_SECONDS, (self.around.clock() - began_ns) / NS_PER_S, sink=self.name)
 
         if not self._until_done(write):
-            return False
+            return None
         dead = [(entry, refused[entry.id]) for entry in wanted if entry.id in refused]
-        if dead and not self._until_done(lambda: self.around.dead_letters(self.name, dead)):
-            return False
+        if dead and not self._until_done(lambda: self.around.dead_letters.keep(self.name, dead)):
+            return None
         for entry, reason in dead:
             _log.warning("sink %s refused %s %s: %s", self.name, entry.kind, entry.id, reason)
         self._count(numbers.DEAD_LETTERS, len(dead))
         self._count(numbers.DELIVERED, len(wanted) - len(dead))
-        return True
+        return refused
+
+    def _deliver_letters(self) -> None:
+        """Deliver the dead letters that somebody asked for, looked up now and then."""
+        now_ns = self.around.clock()
+        if now_ns - self._looked_ns < LOOK_FOR_LETTERS_S * NS_PER_S:
+            return
+        self._looked_ns = now_ns
+        letters: list[AlertEntry] = []
+        if self._until_done(lambda: letters.extend(self.around.dead_letters.wanted(self.name))):
+            for entry in letters:
+                refused = self._deliver([entry])
+                if refused is None:
+                    return
+                if not refused:
+                    self._until_done(partial(self.around.dead_letters.delivered, self.name, entry))
 
     def _until_done(self, action: Callable[[], None]) -> bool:
         """Try until it works, each wait about twice as long as the one before; False when told to stop."""

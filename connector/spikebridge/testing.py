@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from spikebridge.errors import LogMissing
+from spikebridge.errors import LogMissing, SinkRefused, SinkUnavailable
 from spikebridge.logs import Commit, Cursor, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from spikebridge.alerts import AlertEntry
 
@@ -161,3 +161,82 @@ class MemoryLog:
         now = max(self._clock(), self.alerts[-1].append_ns if self.alerts else 0)
         for at, entry in enumerate(entries, len(self.alerts)):
             self.alerts.append(entry._replace(offset=at, append_ns=now))
+
+
+class MemorySink:
+    """
+    A sink that keeps what it is given; `findings` are the entries in the order of their acknowledgement.
+
+    It does not know ids, so what is written twice is there twice.
+    """
+
+    def __init__(self) -> None:
+        """Begin closed and empty."""
+        self.findings: list[AlertEntry] = []
+        self.opened = False
+
+    def open(self) -> None:
+        """Note it."""
+        self.opened = True
+
+    def write(self, findings: Sequence[AlertEntry]) -> None:
+        """Keep them."""
+        self.findings += findings
+
+    def close(self) -> None:
+        """Note it."""
+        self.opened = False
+
+
+class FlakySink(MemorySink):
+    """A memory sink that is away for the next `away` calls, and refuses for good what `refuses` gives a reason for."""
+
+    def __init__(self, away: int = 0, refuses: Callable[[AlertEntry], str] = lambda _: "") -> None:
+        """Begin closed and empty."""
+        super().__init__()
+        self.away = away
+        self.attempts = 0
+        self._refuses = refuses
+
+    def open(self) -> None:
+        """Open, unless away."""
+        self._attempt()
+        super().open()
+
+    def write(self, findings: Sequence[AlertEntry]) -> None:
+        """Keep what isn't refused, unless away."""
+        self._attempt()
+        reasons = {entry.id: reason for entry in findings if (reason := self._refuses(entry))}
+        super().write([entry for entry in findings if entry.id not in reasons])
+        if reasons:
+            raise SinkRefused(reasons)
+
+    def _attempt(self) -> None:
+        self.attempts += 1
+        if self.away > 0:
+            self.away -= 1
+            raise SinkUnavailable("away for a while")
+
+
+class MemoryLetters:
+    """Dead letters in memory, by sink and entry id; a test moves one from `kept` to `asked` to have it delivered again."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.kept: dict[tuple[str, str], tuple[AlertEntry, str]] = {}
+        self.asked: set[tuple[str, str]] = set()
+
+    def keep(self, sink: str, refused: Sequence[tuple[AlertEntry, str]]) -> None:
+        """Keep them."""
+        for entry, reason in refused:
+            self.kept[sink, entry.id] = entry, reason
+            self.asked.discard((sink, entry.id))
+
+    def wanted(self, sink: str) -> list[AlertEntry]:
+        """Return those asked for."""
+        return [self.kept[key][0] for key in sorted(self.asked) if key[0] == sink]
+
+    def delivered(self, sink: str, entry: AlertEntry) -> None:
+        """Let go."""
+        self.asked.discard((sink, entry.id))
+        del self.kept[sink, entry.id]
