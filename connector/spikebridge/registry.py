@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from typing import Any, Literal
 
 from spikebridge.errors import SpikebridgeError
@@ -46,6 +47,11 @@ def load(kind: Kind, name: str) -> Any:
     path, _, attribute = table[name].partition(":")
     module = importlib.import_module(path)
     return getattr(module, attribute) if attribute else module
+
+
+def describe(kind: Kind, name: str) -> str:
+    """Return what the docstring of a component's module says; its first line is a sentence."""
+    return inspect.getdoc(inspect.getmodule(load(kind, name))) or ""
 
 
 def _unknown(kind: Kind, name: str) -> str:

@@ -1,8 +1,7 @@
-"""`spikebridge list`: the components there are, from the registry and their own docstrings."""
+"""`spikebridge list`: the components there are, from the registry, in their own words."""
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING
 
 from spikebridge import registry
@@ -26,15 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each name with the first sentence of its docstring."""
-    rows = [(name, summary(registry.load(args.kind, name))) for name in registry.names(args.kind)]
+    """Print each name with the first sentence of its description."""
+    rows = [(name, registry.describe(args.kind, name).partition("\n")[0]) for name in registry.names(args.kind)]
     if args.json:
         print_json([{"name": name, "summary": text} for name, text in rows])
     else:
         print_table(("name", "summary"), rows)
     return 0
-
-
-def summary(component: object) -> str:
-    """Return the first line of a component's docstring."""
-    return (inspect.getdoc(component) or "").partition("\n")[0]

@@ -28,6 +28,8 @@ SCHEMAS = {
 }
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+_EXAMPLE = re.compile(r"^::\n\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
+"""What a docstring shows as it is written: an indented block after a line of two colons."""
 
 
 def render(root: Path) -> dict[Path, str]:
@@ -90,14 +92,21 @@ def _help(action: argparse.Action) -> str:
 
 
 def components(kind: registry.Kind) -> Callable[[], Iterator[str]]:
-    """Every component of a kind, from its own docstring."""
+    """Every component of a kind: what its module says of itself, and its settings."""
 
     def block() -> Iterator[str]:
         for name in registry.names(kind):
             yield f"### `{name}`\n"
-            yield f"{inspect.getdoc(registry.load(kind, name))}\n"
+            yield f"{_EXAMPLE.sub(_fenced, registry.describe(kind, name))}\n"
+            if kind == "sinks":
+                whole = schema.KINDS["config"]()["$defs"]
+                yield from table(("key", "value", "meaning"), _keys(whole[f"sink_{name}"], whole, ""))
 
     return block
+
+
+def _fenced(found: re.Match[str]) -> str:
+    return f"```\n{inspect.cleandoc(found[1])}\n```"
 
 
 def metrics() -> Iterator[str]:
