@@ -47,12 +47,14 @@ class SpikeLogPart(SpoolPart):
                     if room < 0 and found:
                         break
                     found.append(Record(*row))
-            first, following = (found[0].offset, position) if found else bounds(connection, SPIKES)
+            if found and found[0].offset == position:
+                return found
+            first, following = bounds(connection, SPIKES)
         if not first <= position <= following:
             raise LogMissing(
                 f"{self._file.database.path}: record {position} is not in the spike log: it holds {first} to {following - 1}"
             )
-        return found
+        return []
 
     def read(self, offsets: Sequence[int]) -> list[Record]:
         """Return those that are kept, in the order asked for."""
