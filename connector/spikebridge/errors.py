@@ -5,6 +5,7 @@ Everything that Spikebridge raises on purpose.
 
     SpikebridgeError
     ├── ContentError        a file that people wrote is wrong: problems with file, line, column
+    ├── FrameError          bytes that are no frame, or facts that no frame can hold
     ├── SecretError         a `${env:...}` or `${file:...}` can't be resolved
     ├── LogError            the spike log or the alert log
     │   ├── LogFull         the limit is reached (or the disk is): nothing was appended
@@ -54,6 +55,10 @@ class ContentError(SpikebridgeError):
         """Keep the problems in the order in which a reader meets them."""
         self.problems = sorted(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class FrameError(SpikebridgeError, ValueError):
+    """Bytes are no frame, or facts fit in none: the text is the reason that a dead letter names."""
 
 
 class SecretError(SpikebridgeError):

@@ -1,0 +1,135 @@
+"""Frames as columns, and the two ways in which a batch holds their rows: still packed, or as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spikebridge.spikes.frame import KIND_EVENTS, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Places = NDArray[np.intp]
+
+FEW = 256
+"""When fewer than one row in so many is asked for, rows are cut out one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlatRows:
+    """Rows as arrays; frame f begins at `first[f]` and has `n[f]` rows. No weights: all are 1."""
+
+    first: Ints
+    n: Ints
+    neuron: NDArray[np.uint32]
+    time: Ints
+    weight: Ints | None
+
+    def neurons(self, frames: Places) -> NDArray[np.uint32]:
+        """Return the neurons of these frames, one frame after the other."""
+        return self.neuron[spread(self.first[frames], self.n[frames])]
+
+    def times(self, frames: Places, frame_of: Places, row: Places) -> Ints:
+        """Return the times of single rows."""
+        return self.time[self.first[frames[frame_of]] + row]
+
+    def weights(self, frames: Places, frame_of: Places, row: Places) -> Ints | None:
+        """Return how many spikes each row stands for."""
+        return None if self.weight is None else self.weight[self.first[frames[frame_of]] + row]
+
+    def take(self, order: Places) -> FlatRows:
+        """Put the frames in another order; no row is moved."""
+        return FlatRows(self.first[order], self.n[order], self.neuron, self.time, self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRows:
+    """The rows of events frames, left in their bytes: `at` is where the payload of each frame begins."""
+
+    values: Sequence[bytes]
+    at: Ints
+    n: Ints
+    start_ns: Ints
+    step_ns: Ints
+    last: Ints
+    """The step of each frame's last row, beyond which no row lies."""
+
+    def neurons(self, frames: Places) -> NDArray[np.uint32]:
+        """Return the neurons of these frames, one frame after the other."""
+        at = self.at[frames]
+        return np.frombuffer(self._cut(frames, at, at + 4 * self.n[frames]), "<u4")
+
+    def times(self, frames: Places, frame_of: Places, row: Places) -> Ints:
+        """Return the times of single rows; only the frames that hold them are opened."""
+        asked = frames[frame_of]
+        if len(row) * FEW < int(self.n[frames].sum()):
+            at = self.at[asked] + 4 * (self.n[asked] + row)
+            steps = np.frombuffer(self._cut(asked, at, at + 4), "<u4")
+        else:
+            opened = np.zeros(len(frames), np.bool_)
+            opened[frame_of] = True
+            used = frames[opened]
+            n = self.n[used]
+            begin = self.at[used] + 4 * n
+            joined = np.frombuffer(self._cut(used, begin, begin + 4 * n), "<u4")
+            first = np.zeros(len(frames), np.int64)
+            first[opened] = np.cumsum(n) - n
+            steps = joined[first[frame_of] + row]
+        return self.start_ns[asked] + np.minimum(steps.astype(np.int64), self.last[asked]) * self.step_ns[asked]
+
+    def weights(self, frames: Places, frame_of: Places, row: Places) -> Ints | None:  # noqa: ARG002 -- one protocol
+        """Return None: a row of an events frame is one spike."""
+        return None
+
+    def flat(self) -> FlatRows:
+        """Open all frames."""
+        first = np.cumsum(self.n) - self.n
+        pieces = [read_rows(value, KIND_EVENTS, (n, 0), at) for value, n, at in self._frames()]
+        neuron = np.concatenate([piece[0] for piece in pieces]) if pieces else np.zeros(0, np.uint32)
+        steps = np.concatenate([piece[1] for piece in pieces]) if pieces else np.zeros(0, np.int64)
+        time = np.repeat(self.start_ns, self.n) + steps * np.repeat(self.step_ns, self.n)
+        return FlatRows(first, self.n, neuron, time, None)
+
+    def _frames(self) -> zip[tuple[bytes, int, int]]:
+        return zip(self.values, self.n.tolist(), self.at.tolist(), strict=True)
+
+    def _cut(self, frames: Places, begin: Ints, end: Ints) -> bytes:
+        values = self.values
+        return b"".join(
+            [values[at][one:other] for at, one, other in zip(frames.tolist(), begin.tolist(), end.tolist(), strict=True)]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The frames of some of a batch's records: the columns of `Batch`, before pieces are joined."""
+
+    record: Places
+    device: NDArray[np.int32]
+    layer: NDArray[np.int32]
+    role: NDArray[np.uint8]
+    n: Ints
+    start_ns: Ints
+    end_ns: Ints
+    boot: NDArray[np.uint64]
+    seq: NDArray[np.uint64]
+    crc: NDArray[np.uint32]
+    rows: PackedRows | FlatRows
+
+    @property
+    def spikes(self) -> int:
+        """Count the spikes, with their weights."""
+        weighted = isinstance(self.rows, FlatRows) and self.rows.weight is not None
+        return int(self.rows.weight.sum()) if weighted else int(self.n.sum())
+
+
+def spread(first: Ints, n: Ints) -> Ints:
+    """Return first[0], first[0] + 1, ... n[0] of them, then first[1], ..."""
+    ends = np.cumsum(n)
+    return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(first - (ends - n), n)
