@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, WithJsonSchema
 
+from spikebridge.located import Node
 from spikebridge.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
     from spikebridge.errors import Problem
-    from spikebridge.located import Document, Node, Path
+    from spikebridge.located import Document, Path
 
 _MAX_PROBLEMS = 100
 
@@ -89,7 +90,14 @@ def _problem(model: type[BaseModel], document: Document, base: Path, error: Any)
     node = document.find(path)
     if node and SecretStr in _places(model, parts):
         node.secret = True
-    return document.problem(path, _message(error, node), key="[key]" in error["loc"])
+    if "[key]" in error["loc"]:
+        return document.problem(path, _message(error, _key_node(document, path)), key=True)
+    return document.problem(path, _message(error, node))
+
+
+def _key_node(document: Document, path: Path) -> Node:
+    key = path[-1]
+    return Node(document.place(path, key=True), key, raw="" if isinstance(key, str) else str(key))
 
 
 def _in_document(node: Node | None, parts: tuple[str | int, ...]) -> Path:

@@ -140,7 +140,7 @@ class ConfigModel(Content):
         None, min_length=1, description="Mapping files, or directories of them. Default: the mappings that ship with Spikebridge."
     )
     limits: LimitsModel = Field(LimitsModel(), description="Limits that decide which alerts exist.")
-    spool: SpoolModel = Field(SpoolModel(), description="What the spool keeps.")
+    spool: SpoolModel = Field(SpoolModel(), description="What the spool keeps, and for how long.")
     sinks: dict[Annotated[str, AfterValidator(_sink_name)], SinkModel] = Field(
         {"store": SinkModel(type="store")}, description="Where alerts go, by a name of your choice. Default: the embedded store."
     )

@@ -103,7 +103,7 @@ class Drafts:
                     self._warn(
                         other, "when", f'has no effect: "{draft.id}" counts this row\'s spikes, and `generate` is false there'
                     )
-        if len(counted) < len(model.rules):
+        if not counted:
             return None
         for name, own in (("devices", "devices"), ("excepted", "except_")):
             differ = any(getattr(rule, name) != getattr(counted[0], name) for rule in counted)
