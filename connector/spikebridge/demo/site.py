@@ -1,0 +1,179 @@
+"""
+The output spikes of the demonstration's site, made up: a rhythm for each device, and episodes on top.
+
+Pure: a plan and the number of a time slot give the same records every time, in whatever order they are asked for.
+Binary frames and JSON lie side by side in the log, as they do where devices of several makers meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count, groupby
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from spikebridge.demo.episodes import HOUR, HOURS, LIVE, MS, Episode
+from spikebridge.limits import MINUTE, SECOND
+from spikebridge.spikes.frame import WORD_STEPS, Head, encode_counts, encode_events, encode_window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+THERMOSTAT, LOCK = "thermostat-7", "lock-1"
+PERIOD_NS, JITTER_NS = 300 * SECOND, 1_200 * MS
+"""The thermostat reports every 300 s, give or take 1.2 s."""
+
+HEARTBEAT_NS = MINUTE
+SUMMARY_NS = 30 * SECOND
+
+_STEP_NS = 1_000
+_JSON = frozenset({THERMOSTAT, LOCK})
+_DENSITY = 0.1
+
+
+class Rhythm(NamedTuple):
+    """What a device says all the time: about `rate` spikes a second of neurons below `neurons`, none of which means a threat."""
+
+    device: str
+    kind: Literal["events", "window", "count"]
+    layer: int
+    neurons: int
+    rate: int
+
+
+RHYTHMS = (
+    Rhythm("robot-arm-3", "window", 1, 16, 400),
+    Rhythm("camera-2", "window", 0, 32, 900),
+    Rhythm("charger-4", "count", 1, 8, 60),
+    Rhythm("gateway-1", "events", 0, 24, 40),
+)
+
+
+class Plan(NamedTuple):
+    """What happens from `begin_ns` on, cut into slots; `happenings` begin so much later, and come again every `repeat_ns` unless 0."""
+
+    seed: int
+    begin_ns: int
+    slot_ns: int
+    happenings: tuple[tuple[int, Episode], ...] = ()
+    repeat_ns: int = 0
+
+    def starts(self, slot: int) -> int:
+        """Return when a slot begins."""
+        return self.begin_ns + slot * self.slot_ns
+
+    def during(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Episode]]:
+        """Yield the episodes that may touch a stretch of time, with their beginnings."""
+        for after_ns, episode in self.happenings:
+            begin_ns = self.begin_ns + after_ns
+            while begin_ns < end_ns:
+                if start_ns <= begin_ns + episode.length_ns:
+                    yield begin_ns, episode
+                if not self.repeat_ns:
+                    break
+                begin_ns += self.repeat_ns
+
+
+class Spike(NamedTuple):
+    """One spike of an episode."""
+
+    device: str
+    layer: int
+    time_ns: int
+    neuron: int
+    peer: str
+
+
+def live(seed: int, begin_ns: int, every_ns: int, *, repeats: bool) -> Plan:
+    """Plan live seconds: the first episode after a second, the next ones at even distances."""
+    placed = tuple((SECOND + at * every_ns, episode) for at, episode in enumerate(LIVE))
+    return Plan(seed, begin_ns, 100 * MS, placed, len(LIVE) * every_ns if repeats else 0)
+
+
+def night(seed: int, end_ns: int, hours: int = 6) -> Plan:
+    """Plan the hours up to a time, for a recording."""
+    return Plan(seed, end_ns - hours * HOUR, 30 * SECOND, HOURS)
+
+
+def records(plan: Plan, slot: int) -> list[bytes]:
+    """Return what the site says in a slot, as records of a spike log."""
+    start_ns, end_ns = plan.starts(slot), plan.starts(slot + 1)
+    happening = list(plan.during(start_ns, end_ns))
+    muted = {
+        mute.device
+        for begin_ns, episode in happening
+        for mute in episode.mutes
+        if begin_ns + mute.from_ns < end_ns and start_ns < begin_ns + mute.to_ns
+    }
+    numbers = count(slot * 64)
+    values = list(_chatter(plan, slot, numbers, muted))
+    spikes = sorted(_spikes(happening, start_ns, end_ns))
+    for (device, layer), own in groupby(spikes, lambda spike: spike[:2]):
+        values.append(
+            _burst(Head(device=device, start_ns=start_ns, layer=layer, boot=plan.begin_ns, seq=next(numbers)), list(own))
+        )
+    return values
+
+
+def _spikes(happening: list[tuple[int, Episode]], start_ns: int, end_ns: int) -> Iterator[Spike]:
+    """Yield the spikes of episodes that fall into a stretch of time."""
+    for begin_ns, episode in happening:
+        for burst in episode.bursts:
+            step_ns = max(1, burst.step_ns)
+            first = max(0, -(-(start_ns - begin_ns - burst.at_ns) // step_ns))
+            last = min(burst.n, -(-(end_ns - begin_ns - burst.at_ns) // step_ns))
+            for at in range(first, last):
+                yield Spike(burst.device, burst.layer, begin_ns + burst.at_ns + at * step_ns, burst.neuron, burst.peer)
+
+
+def _burst(head: Head, spikes: list[Spike]) -> bytes:
+    """Write the spikes of one device and layer as that device writes them."""
+    if head.device in _JSON:
+        return _events([_event(spike) for spike in spikes])
+    steps = [(spike.time_ns - head.start_ns) // _STEP_NS for spike in spikes]
+    return encode_events(head, [spike.neuron for spike in spikes], steps, [spike.peer or None for spike in spikes])
+
+
+def _event(spike: Spike) -> dict[str, str | int]:
+    event: dict[str, str | int] = {"device_id": spike.device, "neuron_id": spike.neuron, "time": spike.time_ns}
+    return event | {"peer": spike.peer} if spike.peer else event
+
+
+def _events(events: list[dict[str, str | int]]) -> bytes:
+    return msgspec.json.encode(events if len(events) > 1 else events[0])
+
+
+def _chatter(plan: Plan, slot: int, numbers: Iterator[int], muted: set[str]) -> Iterator[bytes]:
+    """Yield what the devices say while nothing happens."""
+    start_ns, end_ns = plan.starts(slot), plan.starts(slot + 1)
+    for at, rhythm in enumerate(RHYTHMS):
+        if rhythm.device not in muted:
+            head = Head(device=rhythm.device, start_ns=start_ns, layer=rhythm.layer, boot=plan.begin_ns, seq=next(numbers))
+            yield _frame(rhythm, head, plan.slot_ns, np.random.default_rng((plan.seed, at, slot)))
+    if THERMOSTAT not in muted:
+        for report in range(start_ns // PERIOD_NS - 1, end_ns // PERIOD_NS + 1):
+            time_ns = report * PERIOD_NS + int(np.random.default_rng((plan.seed, report)).integers(0, 2 * JITTER_NS))
+            if start_ns <= time_ns < end_ns:
+                yield _events([{"device_id": THERMOSTAT, "neuron_id": 3, "time": time_ns}])
+    if LOCK not in muted and -start_ns % HEARTBEAT_NS < plan.slot_ns:
+        yield encode_events(Head(device=LOCK, start_ns=start_ns, boot=plan.begin_ns, seq=next(numbers)), [], [])
+    if -start_ns % SUMMARY_NS < plan.slot_ns:
+        yield _events([{"device_id": "gateway-1", "spike_count": 5, "neuron_layer": "output_3", "time": start_ns}])
+
+
+def _frame(rhythm: Rhythm, head: Head, slot_ns: int, rng: np.random.Generator) -> bytes:
+    """Write a slot of a device's rhythm."""
+    mean = rhythm.rate * slot_ns / SECOND
+    if rhythm.kind == "window":
+        density = min(_DENSITY, mean / (rhythm.neurons * WORD_STEPS))
+        bits = rng.random((rhythm.neurons, WORD_STEPS)) < density
+        words = np.packbits(bits, axis=1, bitorder="little").view("<u4")
+        return encode_window(replace(head, step_ns=slot_ns // WORD_STEPS), np.arange(rhythm.neurons), words)
+    n = int(rng.poisson(mean))
+    if rhythm.kind == "count":
+        counts = rng.multinomial(n, [1 / rhythm.neurons] * rhythm.neurons)
+        return encode_counts(head, np.arange(rhythm.neurons), np.zeros(rhythm.neurons, np.int64), counts)
+    times = np.sort(rng.integers(0, slot_ns // _STEP_NS, n))
+    return encode_events(head, rng.integers(0, rhythm.neurons, n), times)
