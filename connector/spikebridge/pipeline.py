@@ -7,7 +7,7 @@ before it are in the alert log. To start, the stage rewinds by the look-back, re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spikebridge.alerts import AlertEntry, alert_entry
 from spikebridge.errors import LogMissing
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spikebridge.logs import AlertLog, Revisions, SpikeLog
-    from spikebridge.mapping.engine import DeadRecord
+    from spikebridge.mapping.engine import DeadRecord, Taken
     from spikebridge.mapping.evidence import Identity
     from spikebridge.mapping.rules import Revision
 
@@ -35,11 +35,19 @@ BATCH_BYTES = 1 << 20
 class Observer(Protocol):
     """Who is told what the stage does."""
 
-    def batch(self, stage: SpikesStage, records: int, spikes: int, alerts: int) -> None:
+    def batch(self, stage: SpikesStage, records: int, taken: Taken) -> None:
         """Hear of a batch that was matched and committed (or will be within a second)."""
 
     def dead(self, log: str, partition: int, records: Sequence[DeadRecord]) -> None:
         """Keep refused records durably: the position moves past them next."""
+
+
+class Pending(NamedTuple):
+    """What a batch gave, until it is committed."""
+
+    taken: Taken
+    position: int
+    records: int
 
 
 class SpikesStage:
@@ -66,6 +74,7 @@ class SpikesStage:
         self._committed = -1
         self._marked = 0
         self._looked_at_ns = 0
+        self._pending: Pending | None = None
 
     @property
     def revision(self) -> Revision:
@@ -84,6 +93,7 @@ class SpikesStage:
 
     def open(self) -> int:
         """Rewind and replay; return how many records the replay took."""
+        self._pending = None
         commit = self._alerts.committed()
         if commit is None:
             return self._begin(self.log.bounds()[0])
@@ -97,26 +107,37 @@ class SpikesStage:
         return self._replay(min(rewound, commit.position), commit)
 
     def step(self) -> int:
-        """Match the next records and commit what is due; return how many records there were."""
-        records = self.log.poll(self.position, BATCH_BYTES)
+        """
+        Match the next records and commit what is due; return how many records there were.
+
+        When the log or the observer fails, nothing is lost: the next call goes on with what was matched.
+        """
         now_ns = self._clock()
         self._announce(now_ns)
-        if not records:
-            self._rest(now_ns)
-            return 0
-        taken = self._engine.take(records)
-        if taken.dead:
-            self._observer.dead(self.identity.log, self.identity.partition, taken.dead)
-        self.position = records[-1].offset + 1
-        if taken.alerts or now_ns - self._committed_at_ns >= COMMIT_EVERY_NS:
-            self._commit([alert_entry(raised.alert, raised.evidence) for raised in taken.alerts], now_ns)
-        self._observer.batch(self, len(records), taken.spikes, len(taken.alerts))
-        return len(records)
+        if self._pending is None:
+            records = self.log.poll(self.position, BATCH_BYTES)
+            if not records:
+                self._rest(now_ns)
+                return 0
+            self._pending = Pending(self._engine.take(records), records[-1].offset + 1, len(records))
+        return self._settle(self._pending, now_ns)
 
     def close(self) -> None:
         """Commit the position; the log may be taken over at once."""
-        if self.position != self._committed:
+        if self._pending is None and self.position != self._committed:
             self._commit([], self._clock())
+
+    def _settle(self, pending: Pending, now_ns: int) -> int:
+        """Keep what was refused, append the alerts, move on: in this order."""
+        taken = pending.taken
+        if taken.dead:
+            self._observer.dead(self.identity.log, self.identity.partition, taken.dead)
+        self.position = pending.position
+        if taken.alerts or now_ns - self._committed_at_ns >= COMMIT_EVERY_NS:
+            self._commit([alert_entry(raised.alert, raised.evidence) for raised in taken.alerts], now_ns)
+        self._pending = None
+        self._observer.batch(self, pending.records, taken.spikes, len(taken.alerts))
+        return pending.records
 
     def _begin(self, position: int) -> int:
         """Start a life at a position, with the newest revision; the first commit says so before the first alert."""
