@@ -64,7 +64,8 @@ def encode(finding: Finding) -> bytes:
     """Return the bundle as JSON."""
     made = _of_alert(finding) if isinstance(finding, Alert) else _of_incident(finding)
     objects = {entry["id"]: entry for entry in made}
-    return _encode({"type": "bundle", "id": _id("bundle", finding.id, list(objects)), "objects": list(objects.values())})
+    versions = [[name, entry.get("modified", "")] for name, entry in objects.items()]
+    return _encode({"type": "bundle", "id": _id("bundle", versions), "objects": list(objects.values())})
 
 
 def _of_alert(alert: Alert) -> list[_Json]:
