@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -98,9 +98,13 @@ class Database:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                if _is_full(error):
+                    # what the WAL holds may fit where the file has free pages: room for the next attempt
+                    with suppress(sqlite3.Error):
+                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 raise
 
     def close(self) -> None:
@@ -163,14 +167,21 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0)
-            if self.read_only and code == sqlite3.SQLITE_READONLY:
+            if self.read_only and _code(error) == sqlite3.SQLITE_READONLY:
                 raise self._faults.failed(f"{self.path} was opened only to be read") from error
-            if code & _PRIMARY in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY} or code in _DISK_FULL:
+            if _is_full(error):
                 raise self._faults.full(f"{self.path}: the disk takes no more ({error}): nothing of this was kept") from error
             raise self._faults.failed(f"{self.path}: {error}") from error
         except OSError as error:
             raise self._faults.failed(f"{self.path}: {error.strerror}") from error
+
+
+def _code(error: BaseException) -> int:
+    return getattr(error, "sqlite_errorcode", 0)
+
+
+def _is_full(error: BaseException) -> bool:
+    return _code(error) & _PRIMARY in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY} or _code(error) in _DISK_FULL
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -180,7 +191,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            if _code(error) & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(0.01)
         else:

@@ -11,7 +11,7 @@ from spikebridge.canonical import content_id
 from spikebridge.store.schema import StorePart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 RECORDS_KEPT = 100_000
 """So many of the newest refused records are kept: a sender of rubbish must not fill the disk. Sinks' letters are all kept."""
@@ -114,6 +114,27 @@ class LettersPart(StorePart):
     def _each(self, statement: str, letter_ids: Sequence[str]) -> int:
         with self._database.transaction() as connection:
             return connection.executemany(statement, [(letter_id,) for letter_id in letter_ids]).rowcount
+
+
+class SinkLetters:
+    """A store's dead letters as `delivery.DeadLetters` wants them."""
+
+    def __init__(self, letters: LettersPart, clock: Callable[[], int]) -> None:
+        """Stamp new letters by this wall clock, ns."""
+        self._letters = letters
+        self._clock = clock
+
+    def keep(self, sink: str, refused: Sequence[tuple[AlertEntry, str]]) -> None:
+        """Keep what the sink refused, with the reasons."""
+        self._letters.bury([sink_letter(sink, entry, reason, self._clock()) for entry, reason in refused])
+
+    def wanted(self, sink: str) -> list[AlertEntry]:
+        """Return the entries that somebody asked to deliver again, the oldest hundred."""
+        return [letter_entry(letter) for letter in self._letters.wanted(sink)]
+
+    def delivered(self, sink: str, entry: AlertEntry) -> None:
+        """Remove the letter of what was taken now."""
+        self._letters.drop([sink_letter(sink, entry, "", 0).id])
 
 
 def _letter(row: tuple[Any, ...]) -> DeadLetter:
