@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from spikebridge.spikes.decode import unpack_record
+from spikebridge.spikes.parts import unpack_record
 from spikebridge.spikes.frame import marker_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from spikebridge.alerts import DeviceInfo
     from spikebridge.mapping.rules import Revision, Rule, Selector
-    from spikebridge.spikes.decode import Part
+    from spikebridge.spikes.parts import Part
     from spikebridge.spikes.record import Record
 
 OUTPUT, SUMMARY = 1, 0xFFFF_FFFF

@@ -164,20 +164,20 @@ def crash_everywhere(seed, count):
         log.write(record)
     owners: list[SpikesStage] = []
     while True:
+        owner = log.luck.choice(owners) if owners and log.luck.random() > 0.02 else None
+        clock.advance(log.luck.randint(0, 2_000_000_000))
         try:
-            if not owners or log.luck.random() < 0.02:
-                stage = SpikesStage(IDENTITY, log, log, log, Quiet(), clock)
-                stage.open()
-                owners = [stage, *owners[:1]]
-            if log.luck.random() < 0.02 and len(log.commits) > 3:
-                del log.commits[-2:]
-            owner = log.luck.choice(owners)
-            clock.advance(log.luck.randint(0, 2_000_000_000))
-            if not owner.step() and owner is owners[0]:
+            if owner is None:
+                owner = SpikesStage(IDENTITY, log, log, log, Quiet(), clock)
+                owners = [owner, *owners[:1]]
+                owner.open()
+            elif not owner.step() and owner is owners[0]:
                 owner.close()
                 break
         except Crash:
-            owners = owners[1:] if log.luck.random() < 0.5 else []
+            owners.remove(owner)
+        if log.luck.random() < 0.02 and len(log.commits) > 3:
+            del log.commits[-2:]
     by_id = {}
     for entry in log.alerts:
         by_id.setdefault(entry.id, set()).add(entry._replace(offset=-1, append_ns=0))

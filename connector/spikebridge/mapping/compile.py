@@ -132,8 +132,8 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
     table_at = np.zeros((len(readings), len(codes) + 1), np.int32)
     slots: list[int | None] = [None, *codes]
     for name, reading in readings.items():
-        for slot, code in enumerate(slots):
-            table_at[reading.number, slot] = builder.table(name, reading, code)
+        for slot, layer_code in enumerate(slots):
+            table_at[reading.number, slot] = builder.table(name, reading, layer_code)
     layered = canonical_json({name: wires for name, wires in named.items() if wires})
     return Compiled(
         revision=revision,

@@ -26,7 +26,7 @@ from spikebridge.canonical import sha256
 from spikebridge.explanation import explain
 from spikebridge.mapping.admission import shifts
 from spikebridge.spikes.batch import ROLE_OUTPUT, SUMMARY
-from spikebridge.spikes.decode import unpack_record
+from spikebridge.spikes.parts import unpack_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from spikebridge.mapping.compile import Compiled
     from spikebridge.mapping.match import Match
     from spikebridge.mapping.rules import Rule
-    from spikebridge.spikes.decode import Part
+    from spikebridge.spikes.parts import Part
     from spikebridge.spikes.record import Record
 
 LISTED = 16

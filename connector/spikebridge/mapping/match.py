@@ -128,12 +128,12 @@ class Matcher:
         if not len(batch.offset):
             return []
         self._admit_devices()
+        self._tidy(batch)
         matches: list[Match] = []
         now = np.maximum.accumulate(np.maximum(batch.append_ns, self.now_ns))
         for low, high in self._pieces(batch, now, matches):
             matches += self._piece(batch, now, low, high)
             self.now_ns, self._offset = int(now[high - 1]), int(batch.offset[high - 1])
-        self._tidy(batch)
         matches.sort(key=self._place)
         return matches
 
@@ -304,7 +304,7 @@ class Matcher:
             self._reach.add(fresh)
 
     def _tidy(self, batch: Batch) -> None:
-        """Forget what no later record can be counted with; nothing that alerts depend on."""
+        """Forget what no later record can be counted with; nothing that alerts depend on. The indices in matches stay until then."""
         if self.now_ns - self._tidied_ns <= self._limits.crowd_ns:
             return
         self._tidied_ns = self.now_ns
@@ -325,7 +325,7 @@ class Matcher:
 
 def _joined(old: Ints, new: Ints, before: Reach, after: Reach) -> NDArray[np.intp]:
     """Return the devices that a rule didn't concern, or that weren't watched, before."""
-    size = min(len(old), len(before.known))
+    size = min(len(old), len(new))
     was = np.zeros(len(new), np.bool_)
     was[:size] = (old[:size] != OUT_OF_REACH) & before.known[:size]
     return np.flatnonzero((new != OUT_OF_REACH) & ~was & after.known[: len(new)])
