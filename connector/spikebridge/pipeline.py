@@ -91,6 +91,11 @@ class SpikesStage:
         """Records of the log that were not matched yet."""
         return self.log.bounds()[1] - self.position
 
+    @property
+    def pending(self) -> bool:
+        """Whether a matched batch waits to be committed: after an error `step` goes on with it, otherwise the stage must be opened anew."""
+        return self._pending is not None
+
     def open(self) -> int:
         """Rewind and replay; return how many records the replay took."""
         self._pending = None
@@ -136,7 +141,7 @@ class SpikesStage:
         if taken.alerts or now_ns - self._committed_at_ns >= COMMIT_EVERY_NS:
             self._commit([alert_entry(raised.alert, raised.evidence) for raised in taken.alerts], now_ns)
         self._pending = None
-        self._observer.batch(self, pending.records, taken.spikes, len(taken.alerts))
+        self._observer.batch(self, pending.records, taken)
         return pending.records
 
     def _begin(self, position: int) -> int:
