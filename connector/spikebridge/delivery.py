@@ -122,7 +122,8 @@ class Delivery:
     """
     One sink's way through the alert log.
 
-    A sink that is new begins at the oldest entry that the log still holds.
+    A sink that is new begins at the oldest entry that the log still holds. Its reader is `deliver:` and its name, so that no name
+    of a sink is that of another stage.
     """
 
     name: str
@@ -134,6 +135,11 @@ class Delivery:
     _error: str = field(default="", init=False)
     _oldest_ns: int | None = field(default=None, init=False)
     _looked_ns: int = field(default=0, init=False)
+
+    @property
+    def reader(self) -> str:
+        """Whose cursor it is in the alert log."""
+        return f"deliver:{self.name}"
 
     def run(self) -> None:
         """Open, deliver until told to stop, close. The batch in hand is finished unless its sink is away."""
@@ -179,7 +185,7 @@ class Delivery:
         if wanted and self._deliver(wanted) is None:
             return 0
         moved = Cursor(polled[-1].offset + 1, seen)
-        if not self._until_done(lambda: self.log.advance(self.name, moved)):
+        if not self._until_done(lambda: self.log.advance(self.reader, moved)):
             return 0
         self.cursor = moved
         return len(polled)
@@ -198,7 +204,7 @@ class Delivery:
         self.around.metrics.set(numbers.SINK_OLDEST, age_ns / NS_PER_S, sink=self.name)
 
     def _find_cursor(self) -> None:
-        self.cursor = self.log.cursor(self.name) or Cursor(self.log.alert_bounds()[0])
+        self.cursor = self.log.cursor(self.reader) or Cursor(self.log.alert_bounds()[0])
 
     def _deliver(self, wanted: Sequence[AlertEntry]) -> dict[str, str] | None:
         """Have the sink acknowledge or refuse every entry; return the reasons of refusals by id, None when told to stop before that."""

@@ -99,7 +99,7 @@ def test_everything_is_delivered_in_order_and_the_cursor_says_so() -> None:
     here.append(an_entry(5), an_entry(5, 1), an_incident(2), an_entry(3, 0, 1))
     assert here.delivery(sink).drain()
     assert ids(sink.findings) == ["0-5-0", "0-5-1", "incident", "1-3-0"]
-    assert here.log.cursor("a") == Cursor(4, {0: (5, 1), 1: (3, 0)})
+    assert here.log.cursor("deliver:a") == Cursor(4, {0: (5, 1), 1: (3, 0)})
     assert here.metrics.value(numbers.DELIVERED, sink="a") == 4
 
 
@@ -165,7 +165,7 @@ def test_one_sink_that_is_away_delays_no_other() -> None:
     first.drain()
     assert second.step() == 1
     assert (ids(away.findings), ids(well.findings)) == ([], ["0-1-0"])
-    assert here.log.cursor("away") is None
+    assert here.log.cursor("deliver:away") is None
 
 
 def test_what_a_sink_refuses_for_good_is_put_aside_and_the_rest_delivered() -> None:
@@ -242,7 +242,7 @@ def test_a_filter_passes_what_is_severe_enough_of_its_sites_and_kinds() -> None:
     assert here.delivery(sink, where=where).drain()
     assert ids(sink.findings) == ["0-2-0"]
     assert here.metrics.value(numbers.FILTERED, sink="a") == 3
-    assert here.log.cursor("a") == Cursor(4, {0: (3, 0)})
+    assert here.log.cursor("deliver:a") == Cursor(4, {0: (3, 0)})
 
 
 def test_what_retention_took_is_counted() -> None:
