@@ -28,7 +28,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 COMMANDS = {
     "list": "list the logs, sinks and formats there are",
-    "schema": "print the JSON Schema of a mapping, of the configuration or of an event",
+    "schema": "print the JSON Schema of mappings, inventory, configuration or JSON events",
 }
 
 UNLISTED = {

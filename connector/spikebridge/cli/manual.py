@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from spikebridge import cli, registry
@@ -99,14 +100,21 @@ def components(kind: registry.Kind) -> Callable[[], Iterator[str]]:
             yield f"### `{name}`\n"
             yield f"{_EXAMPLE.sub(_fenced, registry.describe(kind, name))}\n"
             if kind == "sinks":
-                whole = schema.KINDS["config"]()["$defs"]
-                yield from table(("key", "value", "meaning"), _keys(whole[f"sink_{name}"], whole, ""))
+                yield from table(("key", "value", "meaning"), _settings_of_sink(name))
 
     return block
 
 
 def _fenced(found: re.Match[str]) -> str:
-    return f"```\n{inspect.cleandoc(found[1])}\n```"
+    return f"```\n{textwrap.dedent(found[1]).strip()}\n```\n"
+
+
+def _settings_of_sink(name: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys that only this kind of sink has; those of every sink stand with the configuration."""
+    from spikebridge.config.load import sink_settings
+
+    own = sink_settings(name).model_json_schema(by_alias=True)
+    yield from _keys(own, own.get("$defs", {}), "")
 
 
 def metrics() -> Iterator[str]:
@@ -118,8 +126,10 @@ def metrics() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    """Every key of the configuration, from its JSON Schema."""
-    whole = schema.KINDS["config"]()
+    """Every key of the configuration, from its JSON Schema; what only one kind of sink has stands with that sink."""
+    from spikebridge.config.model import ConfigModel
+
+    whole = ConfigModel.model_json_schema(by_alias=True)
     yield from table(("key", "value", "meaning"), _keys(whole, whole.get("$defs", {}), ""))
 
 
@@ -131,6 +141,9 @@ def _keys(node: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Ite
         if "properties" in value:
             yield f"`{prefix}{name}`", "mapping" + need, found.get("description") or value.get("description", "")
             yield from _keys(value, definitions, f"{prefix}{name}.")
+        elif "$ref" in value.get("additionalProperties", {}):
+            yield f"`{prefix}{name}`", "mapping" + need, found.get("description", "")
+            yield from _keys(_resolve(value["additionalProperties"], definitions), definitions, f"{prefix}{name}.NAME.")
         else:
             yield f"`{prefix}{name}`", _value(value, definitions) + need, found.get("description", "")
 

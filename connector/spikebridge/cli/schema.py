@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "schema"
-HELP = "print the JSON Schema of a mapping, of the configuration or of an event"
+HELP = "print the JSON Schema of mappings, inventory, configuration or JSON events"
 EXAMPLE = """
 spikebridge schema mapping > mapping.schema.json
 """
@@ -51,4 +51,10 @@ def _config() -> dict[str, Any]:
     return config_schema()
 
 
-KINDS = {"mapping": _mapping, "inventory": _inventory, "config": _config}
+def _event() -> dict[str, Any]:
+    from spikebridge.spikes.events import event_schema
+
+    return event_schema()
+
+
+KINDS = {"mapping": _mapping, "inventory": _inventory, "config": _config, "event": _event}
