@@ -50,10 +50,10 @@ def explain_incident(incident: Incident) -> str:
     if incident.devices:
         devices = f" on {_number(len(incident.devices), 'device')} ({_some([shown(name) for name in incident.devices])})"
     site = f" at site {shown(incident.site)}" if incident.site else ""
-    least = f"at least {rule.count} " if rule.kind == "value_count" else ""
+    least = f" >= {rule.count}" if rule.kind == "value_count" else ""
     return (
         f"{_number(incident.version, 'alert')}{devices}{site} {_spread(incident.last_ns - incident.first_ns)}: "
-        f"{_some([shown(threat) for threat in threats], joint)}{listed} (rule: {least}{rule.kind} within {duration(rule.within_ns)})"
+        f"{_some([shown(threat) for threat in threats], joint)}{listed} (rule: {rule.kind}{least} within {duration(rule.within_ns)})"
     )
 
 
