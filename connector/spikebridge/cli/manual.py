@@ -161,7 +161,7 @@ def _value(node: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "enum" in node:
         return ", ".join(f"`{one}`" for one in node["enum"])
     if "examples" in node:
-        return f"such as {', '.join(f'`{one}`' for one in node['examples'])}"
+        return f"such as {', '.join(f'`{one}`' for one in node['examples'][:2])}"
     if "anyOf" in node:
         return " or ".join(_value(_resolve(one, definitions), definitions) for one in node["anyOf"])
     if node.get("type") == "array":
