@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    import numpy as np
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
@@ -53,7 +50,7 @@ class Batch:
 
     `start_ns` and `end_ns` span all rows that the frame's record holds for the frame's device: they are re-timed as one.
     `layer` is a wire number (0 to 65,535) or a code from `Layers`. `boot` 0 is not checked for duplicates.
-    Frames of role tick are no frames here: their records only carry time (and are listed in `markers` when they name a revision).
+    Frames of role tick are no frames here: their records only carry time.
     """
 
     offset: Ints

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikebridge.spikes.frame import KIND_EVENTS, read_rows
+from spikebridge.spikes.frame import read_rows
+from spikebridge.spikes.layout import KIND_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,8 @@ class FlatRows:
 
     def times(self, frames: Places, frame_of: Places, row: Places) -> Ints:
         """Return the times of single rows."""
-        return self.time[self.first[frames[frame_of]] + row]
+        found: Ints = self.time[self.first[frames[frame_of]] + row]
+        return found
 
     def weights(self, frames: Places, frame_of: Places, row: Places) -> Ints | None:
         """Return how many spikes each row stands for."""
@@ -81,7 +83,9 @@ class PackedRows:
             first = np.zeros(len(frames), np.int64)
             first[opened] = np.cumsum(n) - n
             steps = joined[first[frame_of] + row]
-        return self.start_ns[asked] + np.minimum(steps.astype(np.int64), self.last[asked]) * self.step_ns[asked]
+        clamped: Ints = np.minimum(steps.astype(np.int64), self.last[asked])
+        found: Ints = self.start_ns[asked] + clamped * self.step_ns[asked]
+        return found
 
     def weights(self, frames: Places, frame_of: Places, row: Places) -> Ints | None:  # noqa: ARG002 -- one protocol
         """Return None: a row of an events frame is one spike."""
@@ -125,11 +129,12 @@ class Columns:
     @property
     def spikes(self) -> int:
         """Count the spikes, with their weights."""
-        weighted = isinstance(self.rows, FlatRows) and self.rows.weight is not None
-        return int(self.rows.weight.sum()) if weighted else int(self.n.sum())
+        weight = self.rows.weight if isinstance(self.rows, FlatRows) else None
+        return int(self.n.sum() if weight is None else weight.sum())
 
 
 def spread(first: Ints, n: Ints) -> Ints:
     """Return first[0], first[0] + 1, ... n[0] of them, then first[1], ..."""
     ends = np.cumsum(n)
-    return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(first - (ends - n), n)
+    places: Ints = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) + np.repeat(first - (ends - n), n)
+    return places

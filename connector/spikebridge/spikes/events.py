@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from spikebridge.spikes.frame import MAX_FRAME_BYTES, MAX_PEER_BYTES, MAX_TIME_NS, text_fault
-from spikebridge.spikes.names import MAX_ID_BYTES, Layers, device_id_fault
+from spikebridge.spikes.layout import MAX_FRAME_BYTES, MAX_PEER_BYTES, MAX_TIME_NS
+from spikebridge.spikes.names import MAX_ID_BYTES, Layers, device_id_fault, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,6 +98,7 @@ class Told(NamedTuple):
 
 
 decode_event = msgspec.json.Decoder(Event).decode
+decode_lines = msgspec.json.Decoder(Event).decode_lines
 decode_array = msgspec.json.Decoder(Annotated[list[Event], Meta(max_length=MAX_ROWS)]).decode
 _decode_columns = msgspec.json.Decoder(EventColumns).decode
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -220,7 +221,7 @@ def _pieces(value: bytes) -> Iterator[tuple[int, str, bytes]]:
     try:
         _decode_any(text)
     except UNREADABLE:
-        lines = [(at, line.strip()) for at, line in enumerate(value.split(b"\n")) if line.strip()]
+        lines = [(at, line) for at, line in enumerate(part.strip(b" \t\r") for part in value.split(b"\n")) if line]
         if len(lines) < 2 or not any(map(_is_object, lines)):  # noqa: PLR2004 -- lines are several
             raise
         for at, line in lines:

@@ -8,8 +8,6 @@ An outer envelope (key id and tag) wraps a frame from outside and begins with ot
 
 from __future__ import annotations
 
-import struct
-import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,68 +16,59 @@ from crc32c import crc32c
 
 from spikebridge.errors import FrameError
 from spikebridge.spikes.batch import ROLE_OUTPUT, ROLE_TICK
-from spikebridge.spikes.names import device_id_fault
+from spikebridge.spikes.layout import (
+    DATAGRAM_BYTES,
+    FLAG_PEERS,
+    HEADER,
+    HEADER_BYTES,
+    KIND_COUNT,
+    KIND_EVENTS,
+    KIND_WINDOW,
+    KINDS,
+    MAGIC,
+    MAX_FRAME_BYTES,
+    MAX_PEER_BYTES,
+    MAX_PEERS,
+    MAX_STEP_NS,
+    MAX_TIME_NS,
+    MAX_WINDOW_STEPS,
+    NO_PEER,
+    RESIDUE,
+    ROLES,
+    ROW_BYTES,
+    SHORTEST,
+    U16,
+    U32,
+    U64,
+    VERSION,
+    WORD_STEPS,
+    Header,
+    padded,
+)
+from spikebridge.spikes.names import device_id_fault, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-MAGIC = b"SPKB"
-VERSION = 1
-KIND_EVENTS, KIND_WINDOW, KIND_COUNT = 0, 1, 2
-KINDS = ("events", "window", "count")
-ROLES = ("input", "output", "tick")
-ROW_BYTES = (8, 4, 12)
-"""Bytes of one row by kind, a word of one channel for windows; peers come on top."""
 
-FLAG_PEERS = 1
-HEADER_BYTES = 64
-SHORTEST = HEADER_BYTES + 8
-"""The bytes of a tick: a header, no payload, padding and CRC."""
-
-MAX_FRAME_BYTES = 1 << 20
-DATAGRAM_BYTES = 1_180
-"""What fits an IPv6 datagram of 1,280 bytes beside an outer envelope."""
-
-MAX_STEP_NS = 1 << 30
-MAX_TIME_NS = 1 << 62
-MAX_PEERS = 4_096
-MAX_PEER_BYTES = 255
-MAX_WINDOW_STEPS = 1 << 20
-"""Steps times channels of a window frame, which is what unpacking it may allocate."""
-
-WORD_STEPS = 32
-NO_PEER = 0xFFFF
-RESIDUE = 0x48674BC7
-"""The CRC-32C of any bytes followed by their own CRC-32C."""
-
-HEADER = struct.Struct("<4sBBBBIIQqIHHBxHIQ8s")
-COLUMNS = np.dtype(
-    [
-        ("magic", "<u4"),
-        ("version", "u1"),
-        ("kind", "u1"),
-        ("role", "u1"),
-        ("flags", "u1"),
-        ("length", "<u4"),
-        ("n", "<u4"),
-        ("seq", "<u8"),
-        ("start_ns", "<i8"),
-        ("step_ns", "<u4"),
-        ("layer", "<u2"),
-        ("channels", "<u2"),
-        ("id_len", "u1"),
-        ("reserved", "u1"),
-        ("peers", "<u2"),
-        ("payload_at", "<u4"),
-        ("boot", "<u8"),
-        ("digest", ">u8"),
-    ]
-)
-"""The header again, so that many headers are read as columns."""
-
-U16, U32, U64 = 1 << 16, 1 << 32, 1 << 64
+__all__ = [
+    "WORD_STEPS",
+    "Frame",
+    "Head",
+    "encode_counts",
+    "encode_events",
+    "encode_tick",
+    "encode_window",
+    "is_frame",
+    "marker_of",
+    "peer_names",
+    "read_rows",
+    "span_fault",
+    "split_events",
+    "unpack",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +106,11 @@ class Frame(NamedTuple):
 
 
 class Peers(NamedTuple):
-    """The dictionary block of a frame and each row's place in it."""
+    """The dictionary block of a frame, how many names it holds, and each row's place in it."""
 
-    block: bytes
-    column: bytes
-    count: int
+    block: bytes = b""
+    names: int = 0
+    column: bytes = b""
 
 
 def encode_events(head: Head, neurons: ArrayLike, dt: ArrayLike, peers: Sequence[str | None] | None = None) -> bytes:
@@ -151,14 +140,14 @@ def encode_window(head: Head, neurons: ArrayLike, words: ArrayLike) -> bytes:
     if table.size * WORD_STEPS > MAX_WINDOW_STEPS or len(channels) >= U16:
         raise FrameError(f"window: expected at most {MAX_WINDOW_STEPS} steps in all, found {table.size * WORD_STEPS}")
     payload = channels.tobytes() + _words("words", table.ravel()).tobytes()
-    return _seal(head, (KIND_WINDOW, table.shape[1], len(channels)), payload, Peers(b"", b"", 0))
+    return _seal(head, (KIND_WINDOW, table.shape[1], len(channels)), payload, Peers())
 
 
 def encode_tick(at_ns: int, revision: int | None = None) -> bytes:
     """Write that time passes; with a revision's number it is a marker: that revision is in force from there on."""
     payload = b"" if revision is None else _number("revision", revision, U64).to_bytes(8, "little")
     head = Head(device="", start_ns=at_ns, step_ns=1, role=ROLE_TICK)
-    return _seal(head, (KIND_EVENTS, len(payload) // 8, 0), payload, Peers(b"", b"", 0))
+    return _seal(head, (KIND_EVENTS, len(payload) // 8, 0), payload, Peers())
 
 
 def split_events(
@@ -170,7 +159,7 @@ def split_events(
     while at < len(neuron) or not at:
         first = int(step[at]) if len(step) else 0
         begin = replace(head, start_ns=head.start_ns + first * head.step_ns)
-        fits = max(1, (max_bytes - HEADER_BYTES - _padded(len(head.device.encode())) - 8) // ROW_BYTES[KIND_EVENTS])
+        fits = max(1, (max_bytes - HEADER_BYTES - padded(len(head.device.encode())) - 8) // ROW_BYTES[KIND_EVENTS])
         while True:
             piece = slice(at, at + fits)
             named = None if peers is None else peers[piece]
@@ -202,40 +191,42 @@ def marker_of(value: bytes) -> int | None:
 
 def unpack(value: bytes, frame_ns: int) -> Frame:
     """Read one frame, row by row; raise `FrameError` with the first thing that is wrong with it."""
-    (_, _, kind, role, flags, _, n, seq, start, step, layer, channels, id_len, peers, at, boot, digest) = _header(value)
-    texts: list[str | None] = []
-    if role == ROLE_TICK:
-        device = ""
-    else:
-        raw = value[HEADER_BYTES : HEADER_BYTES + id_len]
-        fault = device_id_fault(raw)
-        if fault:
-            raise FrameError(fault)
-        device = raw.decode()
-    names = peer_names(value, HEADER_BYTES + _padded(id_len), at, peers)
-    if flags & FLAG_PEERS:
-        column = np.frombuffer(value, "<u2", n, at + ROW_BYTES[kind] * n)
-        texts = [names[place] if place < len(names) else None for place in column.tolist()]
+    found = _header(value)
+    tick, n, at = found.role == ROLE_TICK, found.n, found.payload_at
+    raw = value[HEADER_BYTES : HEADER_BYTES + found.id_len]
+    fault = None if tick else device_id_fault(raw)
+    if fault:
+        raise FrameError(fault)
+    names = peer_names(value, HEADER_BYTES + padded(found.id_len), at, found.peers)
     head = Head(
-        device=device,
-        start_ns=start,
-        step_ns=step,
-        layer=layer,
-        role=role,
-        boot=boot,
-        seq=seq,
-        digest=int.from_bytes(digest, "big"),
+        device=raw.decode(),
+        start_ns=found.start_ns,
+        step_ns=found.step_ns,
+        layer=found.layer,
+        role=found.role,
+        boot=found.boot,
+        seq=found.seq,
+        digest=int.from_bytes(found.digest, "big"),
     )
     crc = int.from_bytes(value[-4:], "little")
-    if role == ROLE_TICK:
+    if tick:
         nothing = np.zeros(0, np.int64)
         revision = int.from_bytes(value[at : at + 8], "little") if n else None
-        return Frame(head, kind, start, nothing.astype(np.uint32), nothing, nothing, texts, revision, crc)
-    end = start + span_steps(value, kind, n, at) * step
-    if end - start > frame_ns:
-        raise FrameError(f"time span: expected at most {frame_ns} ns, found {end - start}")
-    neurons, steps, weights = read_rows(value, kind, (n, channels), at)
-    return Frame(head, kind, end, neurons, start + steps * step, weights, texts, None, crc)
+        return Frame(head, found.kind, head.start_ns, nothing.astype(np.uint32), nothing, nothing, [], revision, crc)
+    span = span_steps(value, found.kind, n, at) * head.step_ns
+    if span > frame_ns:
+        raise FrameError(span_fault(frame_ns, span))
+    neurons, steps, weights = read_rows(value, found.kind, (n, found.channels), at)
+    texts: list[str | None] = []
+    if found.flags & FLAG_PEERS:
+        column = np.frombuffer(value, "<u2", n, at + ROW_BYTES[found.kind] * n)
+        texts = [names[place] if place < len(names) else None for place in column.tolist()]
+    return Frame(head, found.kind, head.start_ns + span, neurons, head.start_ns + steps * head.step_ns, weights, texts, None, crc)
+
+
+def span_fault(frame_ns: int, found_ns: int) -> str:
+    """Say that the rows of a device in a record lie too far apart."""
+    return f"time span: expected at most {frame_ns} ns, found {found_ns}"
 
 
 def span_steps(value: bytes, kind: int, n: int, at: int) -> int:
@@ -275,60 +266,49 @@ def peer_names(value: bytes, begin: int, end: int, count: int) -> list[str]:
         if fault:
             raise FrameError(f"peer {len(names)}: {fault}")
         names.append(raw.decode())
-    if end - begin != _padded(at - begin):
-        raise FrameError(f"payload: expected at byte {begin + _padded(at - begin)}, found {end}")
+    if end - begin != padded(at - begin):
+        raise FrameError(f"payload: expected at byte {begin + padded(at - begin)}, found {end}")
     return names
 
 
-def text_fault(raw: bytes) -> str | None:
-    """Say what is wrong with a name that others chose; None for a good one."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return "expected UTF-8"
-    return "expected no control characters" if any(unicodedata.category(letter) == "Cc" for letter in text) else None
-
-
-def _header(value: bytes) -> tuple[int, ...]:
+def _header(value: bytes) -> Header:
     """Check everything about a frame that doesn't depend on its rows."""
-    if len(value) < SHORTEST:
-        raise FrameError(f"frame: expected at least {SHORTEST} bytes, found {len(value)}")
-    if len(value) > MAX_FRAME_BYTES:
-        raise FrameError(f"frame: expected at most {MAX_FRAME_BYTES} bytes, found {len(value)}")
-    found = HEADER.unpack_from(value)
-    magic, version, kind, role, flags, length, n, _, start, step, _, channels, id_len, peers, at, _, _ = found
-    for what, number, good, expected in (
-        ("magic", magic, magic == MAGIC, MAGIC),
-        ("version", version, version == VERSION, VERSION),
-        ("length", length, length == len(value), len(value)),
-    ):
-        if not good:
-            raise FrameError(f"{what}: expected {expected!r}, found {number!r}")
+    if not SHORTEST <= len(value) <= MAX_FRAME_BYTES:
+        raise FrameError(f"frame: expected {SHORTEST} to {MAX_FRAME_BYTES} bytes, found {len(value)}")
+    found = Header(*HEADER.unpack_from(value))
+    if found.magic != MAGIC:
+        raise FrameError(f"magic: expected {MAGIC!r}, found {found.magic!r}")
+    _expect("version", found.version, found.version == VERSION, str(VERSION))
+    _expect("length", found.length, found.length == len(value), str(len(value)))
     if crc32c(value) != RESIDUE:
         raise FrameError("checksum: the CRC-32C does not fit the bytes")
-    window, tick = kind == KIND_WINDOW, role == ROLE_TICK
-    plain = HEADER_BYTES + _padded(id_len)
-    for what, number, good, expected in (
-        ("kind", kind, kind < len(KINDS), "0, 1 or 2"),
-        ("role", role, role < len(ROLES), "0, 1 or 2"),
-        ("flags", flags, flags <= (FLAG_PEERS if not window and not tick else 0), "no unknown flag"),
-        ("reserved byte", value[41], value[41] == 0, "0"),
-        ("step", step, 1 <= step <= MAX_STEP_NS, f"1 to {MAX_STEP_NS} ns"),
-        ("start", start, 0 <= start <= MAX_TIME_NS, f"0 to {MAX_TIME_NS} ns"),
-        ("channels", channels, (channels > 0) == window, "at least 1 in a window frame, 0 in others"),
-        ("n", n, n > 0 or not window, "at least one word"),
-        ("peers", peers, peers <= (MAX_PEERS if flags else 0), f"at most {MAX_PEERS}, none without their column"),
-        ("payload", at, plain <= at <= length and (peers > 0 or at == plain), f"at byte {plain} behind id and peers"),
-        ("tick", n, not tick or (kind == KIND_EVENTS and n <= 1 and not id_len), "no device and at most a revision"),
-    ):
-        if not good:
-            raise FrameError(f"{what}: expected {expected}, found {number}")
-    payload = ROW_BYTES[kind] * n * (channels if window else 1) + 4 * channels + (2 * n if flags else 0)
-    if at + _padded(payload + 4) != length:
-        raise FrameError(f"n: expected rows that fill {length} bytes, found {at + _padded(payload + 4)}")
-    if WORD_STEPS * n * channels > MAX_WINDOW_STEPS:
-        raise FrameError(f"window: expected at most {MAX_WINDOW_STEPS} steps in all, found {WORD_STEPS * n * channels}")
+    window, tick = found.kind == KIND_WINDOW, found.role == ROLE_TICK
+    named = found.flags == FLAG_PEERS and not window and not tick
+    _expect("kind", found.kind, found.kind < len(KINDS), "0, 1 or 2")
+    _expect("role", found.role, found.role < len(ROLES), "0, 1 or 2")
+    _expect("flags", found.flags, named or not found.flags, "0, or 1 where rows may name peers")
+    _expect("reserved byte", found.reserved, not found.reserved, "0")
+    _expect("step", found.step_ns, 1 <= found.step_ns <= MAX_STEP_NS, f"1 to {MAX_STEP_NS} ns")
+    _expect("start", found.start_ns, 0 <= found.start_ns <= MAX_TIME_NS, f"0 to {MAX_TIME_NS} ns")
+    _expect("channels", found.channels, (found.channels > 0) == window, "at least 1 in a window, 0 in others")
+    _expect("peers", found.peers, found.peers <= named * MAX_PEERS, f"at most {MAX_PEERS}, none without their column")
+    _expect("n", found.n, found.n > 0 or not window, "at least one word")
+    good = not tick or (found.kind == KIND_EVENTS and found.n <= 1 and not found.id_len)
+    _expect("tick", found.n, good, "kind events, no device, at most one number")
+    plain = HEADER_BYTES + padded(found.id_len)
+    good = plain <= found.payload_at <= found.length and (found.peers > 0 or found.payload_at == plain)
+    _expect("payload", found.payload_at, good, f"at byte {plain}, or later where peers are listed")
+    steps = WORD_STEPS * found.n * found.channels
+    _expect("window", steps, steps <= MAX_WINDOW_STEPS, f"at most {MAX_WINDOW_STEPS} steps in all")
+    payload = 4 * found.channels + ROW_BYTES[found.kind] * found.n * max(1, found.channels) + 2 * found.n * named
+    length = found.payload_at + padded(payload + 4)
+    _expect("n", found.n, length == found.length, f"rows that fill {found.length} bytes, not {length}")
     return found
+
+
+def _expect(what: str, found: int, good: bool, expected: str) -> None:  # noqa: FBT001 -- the verdict is the point
+    if not good:
+        raise FrameError(f"{what}: expected {expected}, found {found}")
 
 
 def _frame(head: Head, kind: int, columns: list[NDArray[np.uint32]], peers: Sequence[str | None] | None) -> bytes:
@@ -344,8 +324,8 @@ def _seal(head: Head, shape: tuple[int, int, int], payload: bytes, peers: Peers)
     fault = device_id_fault(raw) if head.role != ROLE_TICK or raw else None
     if fault:
         raise FrameError(fault)
-    at = HEADER_BYTES + _padded(len(raw)) + len(peers.block)
-    length = at + _padded(len(payload) + len(peers.column) + 4)
+    at = HEADER_BYTES + padded(len(raw)) + len(peers.block)
+    length = at + padded(len(payload) + len(peers.column) + 4)
     if length > MAX_FRAME_BYTES:
         raise FrameError(f"frame: expected at most {MAX_FRAME_BYTES} bytes, found {length}")
     if not 1 <= head.step_ns <= MAX_STEP_NS:
@@ -364,19 +344,20 @@ def _seal(head: Head, shape: tuple[int, int, int], payload: bytes, peers: Peers)
         _number("layer", head.layer, U16),
         shape[2],
         len(raw),
-        peers.count,
+        0,
+        peers.names,
         at,
         _number("boot", head.boot, U64),
         _number("digest", head.digest, U64).to_bytes(8, "big"),
     )
-    body = (header + raw.ljust(_padded(len(raw)), b"\0") + peers.block + payload + peers.column).ljust(length - 4, b"\0")
+    body = (header + raw.ljust(padded(len(raw)), b"\0") + peers.block + payload + peers.column).ljust(length - 4, b"\0")
     return body + crc32c(body).to_bytes(4, "little")
 
 
 def _peers(peers: Sequence[str | None]) -> Peers:
     names = list(dict.fromkeys(peer for peer in peers if peer is not None))
     if not names:
-        return Peers(b"", b"", 0)
+        return Peers()
     if len(names) > MAX_PEERS:
         raise FrameError(f"peers: expected at most {MAX_PEERS}, found {len(names)}")
     raws = [name.encode() for name in names]
@@ -387,7 +368,7 @@ def _peers(peers: Sequence[str | None]) -> Peers:
     block = b"".join(bytes([len(raw)]) + raw for raw in raws)
     places = {name: place for place, name in enumerate(names)}
     column = np.array([NO_PEER if peer is None else places[peer] for peer in peers], "<u2")
-    return Peers(block.ljust(_padded(len(block)), b"\0"), column.tobytes(), len(names))
+    return Peers(block.ljust(padded(len(block)), b"\0"), len(names), column.tobytes())
 
 
 def _words(what: str, numbers: ArrayLike) -> NDArray[np.uint32]:
@@ -401,7 +382,3 @@ def _number(what: str, number: int, end: int) -> int:
     if not 0 <= number < end:
         raise FrameError(f"{what}: expected 0 to {end - 1}, found {number}")
     return number
-
-
-def _padded(size: int) -> int:
-    return -(-size // 8) * 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +19,24 @@ NO_LAYER = -1
 """The layer of a row whose text no mapping has ever named."""
 
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
 def device_id_fault(raw: bytes) -> str | None:
     """Say what is wrong with a device id; None for a good one."""
     if not 1 <= len(raw) <= MAX_ID_BYTES:
         return f"device id: expected 1 to {MAX_ID_BYTES} bytes, found {len(raw)}"
+    fault = text_fault(raw)
+    return f"device id: {fault}" if fault else None
+
+
+def text_fault(raw: bytes) -> str | None:
+    """Say what is wrong with a name that others chose; None for a good one."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        return "device id: expected UTF-8"
-    if any(unicodedata.category(letter) == "Cc" for letter in text):
-        return "device id: expected no control characters"
-    return None
+        return "expected UTF-8"
+    return "expected no control characters" if CONTROL.search(text) else None
 
 
 class Devices:

@@ -8,9 +8,10 @@ import numpy as np
 from crc32c import crc32c
 
 from spikebridge.errors import FrameError
-from spikebridge.spikes import frame as wire
+from spikebridge.spikes import layout as wire
 from spikebridge.spikes.batch import ROLE_TICK
 from spikebridge.spikes.columns import Columns, PackedRows
+from spikebridge.spikes.frame import peer_names
 from spikebridge.spikes.names import INVALID
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _good_heads(head: NDArray[np.void], size: NDArray[np.int64], at: NDArray[np.
     flags, peers, tick = head["flags"], head["peers"], head["role"] == ROLE_TICK
     plain = wire.HEADER_BYTES + (head["id_len"].astype(np.int64) + 7) // 8 * 8
     payload = (8 + 2 * flags.astype(np.int64)) * n
-    good = (
+    good: Bools = (
         (head["magic"] == int.from_bytes(wire.MAGIC, "little"))
         & (head["version"] == wire.VERSION)
         & (head["length"] == size)
@@ -103,7 +104,7 @@ def _good_heads(head: NDArray[np.void], size: NDArray[np.int64], at: NDArray[np.
 def _has_peers(value: bytes, head: np.void) -> bool:
     begin = wire.HEADER_BYTES + (int(head["id_len"]) + 7) // 8 * 8
     try:
-        wire.peer_names(value, begin, int(head["payload_at"]), int(head["peers"]))
+        peer_names(value, begin, int(head["payload_at"]), int(head["peers"]))
     except FrameError:
         return False
     return True

@@ -15,7 +15,7 @@ from crc32c import crc32c
 from spikebridge.errors import FrameError
 from spikebridge.spikes.batch import ROLE_OUTPUT, ROLE_TICK, SUMMARY, Refused
 from spikebridge.spikes.events import Event, Told, encode_event, read_events
-from spikebridge.spikes.frame import is_frame, unpack
+from spikebridge.spikes.frame import is_frame, span_fault, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,18 +104,13 @@ def _read_json(record: Record, frame_ns: int) -> Reading:
             spans[device] = (start, end)
         else:
             raw = b"[" + b",".join(encode_event(one.event) for one in ones) + b"]"
-            refused.append(Refused(0, ones[0].part, span_reason(frame_ns, end - start), raw))
+            refused.append(Refused(0, ones[0].part, span_fault(frame_ns, end - start), raw))
     crc = crc32c(record.value)
     parts = []
     for (device, layer), run in groupby(told, lambda one: (one.event.device_id, one.layer)):
         if device in spans:
             parts.append(_part(list(run), layer, spans[device], of_device[device][0].event, crc))
     return Reading(parts, sorted(refused))
-
-
-def span_reason(frame_ns: int, found_ns: int) -> str:
-    """Say that the rows of a device lie too far apart."""
-    return f"time span: expected at most {frame_ns} ns, found {found_ns}"
 
 
 def _part(run: list[Told], layer: int | str, span: tuple[int, int], first: Event, crc: int) -> Part:

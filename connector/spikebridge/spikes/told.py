@@ -17,11 +17,12 @@ from spikebridge.spikes.events import (
     Event,
     decode_array,
     decode_event,
+    decode_lines,
     read_layer,
     read_time,
 )
-from spikebridge.spikes.frame import MAX_FRAME_BYTES, MAX_TIME_NS, text_fault
-from spikebridge.spikes.names import device_id_fault
+from spikebridge.spikes.layout import MAX_FRAME_BYTES, MAX_TIME_NS
+from spikebridge.spikes.names import CONTROL, MAX_ID_BYTES, device_id_fault, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,8 @@ def read_told(
     device = np.fromiter(map(codes.__getitem__, ids), np.int64, len(ids))
     layer, layer_faults, layers = _layers([event.neuron_layer for event in events])
     time, time_faults = read_times([event.time for event in events], append_ns[of])
-    id_faults = np.array([device_id_fault(one.encode()) is not None for one in codes], np.bool_)
+    raws = [one.encode() for one in codes]
+    id_faults = _id_faults(raws, " ".join(codes))
     faults = time_faults | layer_faults | id_faults[device] | _peer_faults(events)
     bad[of[faults]] = True
     bad[of[_too_long(of, device, time, frame_ns)]] = True
@@ -65,7 +67,6 @@ def read_told(
         events = [events[place] for place in kept.tolist()]
         of, device, layer, time = of[kept], device[kept], layer[kept], time[kept]
     seen = np.unique(device)
-    raws = [one.encode() for one in codes]
     index = np.zeros(len(codes), np.int32)
     index[seen] = names[0].intern([raws[code] for code in seen.tolist()])
     wire = np.array([one if isinstance(one, int) else names[1].code(one) for one in layers], np.int32)
@@ -135,20 +136,26 @@ def _decoded(values: Sequence[bytes]) -> tuple[list[Event], list[int]]:
     events: list[Event] = []
     counts = []
     for value in values:
-        found: list[Event] = []
-        if len(value) <= MAX_FRAME_BYTES:
-            try:
-                if value[:1] == b"[":
-                    found = decode_array(value)
-                else:
-                    events.append(decode_event(value))
-                    counts.append(1)
-                    continue
-            except UNREADABLE:
-                found = []
+        try:
+            if len(value) <= MAX_FRAME_BYTES and value[:1] == b"{":
+                events.append(decode_event(value))
+                counts.append(1)
+                continue
+        except UNREADABLE:
+            pass
+        found = _several(value)
         events += found
         counts.append(len(found))
     return events, counts
+
+
+def _several(value: bytes) -> list[Event]:
+    if len(value) > MAX_FRAME_BYTES:
+        return []
+    try:
+        return decode_array(value) if value[:1] == b"[" else decode_lines(value)
+    except UNREADABLE:
+        return []
 
 
 def _layers(given: list[int | str | None]) -> tuple[Ints, Bools, list[int | str]]:
@@ -163,6 +170,12 @@ def _layers(given: list[int | str | None]) -> tuple[Ints, Bools, list[int | str]
             faulty.append(place[one])
     found = np.fromiter(map(place.__getitem__, given), np.int64, len(given))
     return found, np.isin(found, faulty), list(layers)
+
+
+def _id_faults(raws: list[bytes], joined: str) -> Bools:
+    if not CONTROL.search(joined) and max(map(len, raws), default=0) <= MAX_ID_BYTES:
+        return np.zeros(len(raws), np.bool_)
+    return np.array([device_id_fault(raw) is not None for raw in raws], np.bool_)
 
 
 def _peer_faults(events: list[Event]) -> Bools:
@@ -218,7 +231,9 @@ def _columns(
     start, end = _spans(of, device, (time, time))
     first = _firsts(of, device)[cut]
     frame_of = of[cut]
-    crc = np.fromiter(map(crc32c, [values[place] for place in frame_of.tolist()]), np.uint32, len(cut))
+    held = np.unique(frame_of)
+    crcs = np.zeros(len(values), np.uint32)
+    crcs[held] = np.fromiter(map(crc32c, [values[place] for place in held.tolist()]), np.uint32, len(held))
     return Columns(
         record=record[frame_of],
         device=index[device[cut]],
@@ -229,7 +244,7 @@ def _columns(
         end_ns=end[cut],
         boot=np.array([events[place].boot for place in first.tolist()], np.uint64),
         seq=np.array([events[place].seq for place in first.tolist()], np.uint64),
-        crc=crc,
+        crc=crcs[frame_of],
         rows=FlatRows(np.cumsum(n) - n, n.astype(np.int64), np.array(neurons, np.uint32), time[rows], weight),
     )
 
@@ -238,5 +253,6 @@ def _firsts(of: Places, device: Ints) -> Places:
     """Return for each event the place of the first one of its device in its record."""
     if len(of) < 2 or (of[1:] != of[:-1]).all():  # noqa: PLR2004 -- a pair
         return np.arange(len(of))
+    first: Places
     _, first, group = np.unique(of * (int(device.max()) + 1) + device, return_index=True, return_inverse=True)
     return first[group]
