@@ -135,7 +135,7 @@ def test_a_cut_incident_says_so() -> None:
 
 
 COUNT, WITHIN_NS = 6, 2 * SECOND
-RULE = msgspec.structs.replace(DDOS, id="six", digest="", count=COUNT, within_ns=WITHIN_NS)
+RULE = msgspec.structs.replace(DDOS, id="six", digest="", count=COUNT, within_ns=WITHIN_NS, suppress_ns=SECOND)
 RULE_SET = RuleSet(rules=[Rule(info=RULE, cells=[Cell(first=40, last=42)])], devices=[Device(info=THERMOSTAT)])
 spikes = st.tuples(
     st.sampled_from([39, 40, 41, 42]),
