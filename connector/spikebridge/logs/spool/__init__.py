@@ -63,9 +63,9 @@ class Spool(SpikeLogPart, AlertLogPart, RevisionsPart, RecordingsPart):
         """Return the alert log for the stages that read recording `number`: its own position, the same alerts."""
         return AlertLogPart(self._file, number)
 
-    def claim(self) -> Claim:
-        """Take the right to run the spikes stage, or raise `LogBusy`; it ends with `release`, the `with` block or the process."""
-        return Claim(self.directory / "spikes.lock")
+    def claim(self, stage: str = "spikes") -> Claim:
+        """Take the right to run a stage, or raise `LogBusy`; it ends with `release`, the `with` block or the process."""
+        return Claim(self.directory, stage)
 
     def trim(self) -> Trimmed:
         """Let go of what is old and needed by nobody; the host calls it every minute or so."""

@@ -1,4 +1,4 @@
-"""One spikes stage at a time: a lock that dies with its holder."""
+"""One of each stage at a time: a lock that dies with its holder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 class Claim:
     """
-    The right to run the spikes stage of a spool, until `release` or the end of the process, however it ends.
+    The right to run a stage of a spool, until `release` or the end of the process, however it ends.
 
     The kernel holds the lock; the file only says whose it is, and stays behind.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Take it at once or raise `LogBusy` with the holder's process id."""
+    def __init__(self, directory: Path, stage: str) -> None:
+        """Take it at once or raise `LogBusy` with the holder's process id; ":" separates the parts of a stage's name."""
+        path = directory / f"{stage.replace(':', '-')}.lock"
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -31,7 +32,7 @@ class Claim:
         except BlockingIOError:
             holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
             self.release()
-            raise LogBusy(f"{path.parent}: process {holder} runs the spikes stage of this spool; stop it first") from None
+            raise LogBusy(f"{directory}: process {holder} runs the {stage} stage of this spool; stop it first") from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
