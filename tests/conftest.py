@@ -1,4 +1,4 @@
-"""Settings that every test shares: how hard hypothesis looks, and where the golden files come from."""
+"""Settings that every test shares: how hard hypothesis looks."""
 
 from __future__ import annotations
 
