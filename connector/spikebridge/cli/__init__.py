@@ -27,7 +27,11 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 """What a shell shows for a program that SIGINT or SIGPIPE ended."""
 
 COMMANDS = {
+    "check": "check configuration, inventory and mappings, and run their tests",
+    "frames": "show frames as readable JSON lines, and why a refused one was refused",
+    "init": "write a commented configuration, inventory and mapping to begin with",
     "list": "list the logs, sinks and formats there are",
+    "publish": "make mappings and inventory the next revision",
     "schema": "print the JSON Schema of mappings, inventory, configuration or JSON events",
 }
 
