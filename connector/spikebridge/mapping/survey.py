@@ -85,7 +85,7 @@ class _Listening:
             for code in np.unique(batch.layer[mine]).tolist():
                 reading = self._compiled.reading(name)
                 layer = reading.name(code, self._layers)
-                neurons = self._missed(batch, mine[batch.layer[mine] == code], reading[0])
+                neurons = self._missed(batch, mine[batch.layer[mine] == code], reading.number)
                 for neuron, spikes in zip(*np.unique(neurons, return_counts=True), strict=True):
                     found[layer, int(neuron)] += int(spikes)
         return found

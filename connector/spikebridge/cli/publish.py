@@ -1,0 +1,99 @@
+"""`spikebridge publish`: what the files say becomes the next revision, now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikebridge.cli.check import DEFAULT_FILE, sort
+from spikebridge.cli.terminal import print_json, printable
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spikebridge.config import Config
+
+NAME = "publish"
+HELP = "make mappings and inventory the next revision"
+EXAMPLE = """
+spikebridge publish --config spikebridge.yaml
+spikebridge publish mappings/ inventory.yaml
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Ask for files."""
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="mappings and inventory (default: those that the configuration names)"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help=f"the configuration (default: {DEFAULT_FILE}, if there is one)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load all or nothing, publish, and say which revision it is."""
+    import dataclasses
+
+    from spikebridge.canonical import sha256
+    from spikebridge.mapping.load import load
+    from spikebridge.mapping.rules import rule_set_content
+
+    config = _config(args)
+    loaded = load(config.mappings, config.inventory, config.limits)
+    content = rule_set_content(loaded.rule_set)
+    number, before = _publish(config, content)
+    said = {
+        "revision": number,
+        "new": number != before,
+        "digest": sha256(content),
+        "rules": len(loaded.rule_set.rules),
+        "incidents": len(loaded.rule_set.incidents),
+        "devices": len(loaded.rule_set.devices),
+        "warnings": [dataclasses.asdict(warning) for warning in loaded.warnings],
+    }
+    if args.json:
+        print_json(said)
+        return 0
+    for warning in loaded.warnings:
+        print(printable(str(warning)))
+    what = "published" if said["new"] else "already the newest"
+    print(f"revision {number} {what}: {said['rules']} rules, {said['incidents']} incident rules, {said['devices']} devices")
+    return 0
+
+
+def _publish(config: Config, content: bytes) -> tuple[int, int | None]:
+    """Return the content's number and the newest one before it; a new one is told to the audit log."""
+    import os
+    import time
+
+    from spikebridge.app.parts import open_spool
+    from spikebridge.canonical import sha256
+    from spikebridge.store import Store
+
+    with open_spool(config) as spool, Store(config.data) as store:
+        before = spool.newest()
+        number = spool.publish(content)
+        if number != before:
+            detail = {"number": number, "digest": sha256(content), "before": before}
+            store.record(time.time_ns(), f"publish:{os.getpid()}", "revision published", detail)
+    return number, before
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """Return the configuration with the files named on the command line in place of its own."""
+    import dataclasses
+    import os
+
+    from spikebridge.config import load_config
+    from spikebridge.errors import ContentError
+
+    default = Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
+    found = sort(args.paths)
+    if found.problems:
+        raise ContentError(found.problems)
+    config = found.config or load_config(args.config or default, os.environ)
+    return dataclasses.replace(
+        config, mappings=tuple(found.mappings) or config.mappings, inventory=found.inventory or config.inventory
+    )
