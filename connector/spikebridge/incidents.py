@@ -9,7 +9,7 @@ A match of a rule ends at one alert of a group, at its time t, and lies in (t - 
 
 The incident of a group and an interval (of alert time, as long as the timespan, aligned to the epoch) holds all alerts of all matches that
 end in the interval. None is used up and more alerts never undo a match, so the set only grows.
-Patterns that lie within a day of alert-log append time are found; later than that an alert is forgotten.
+An alert is forgotten a day after its append to the alert log, and so are patterns that take longer than that to arrive.
 """
 
 from __future__ import annotations
@@ -94,9 +94,11 @@ class Correlator:
         self._held: dict[str, tuple[Seen, list[_Key]]] = {}
         self._order: deque[tuple[int, str]] = deque()
         self._now_ns = 0
+        self._minute = 0
 
-    def __len__(self) -> int:
-        """Tell how many alerts are held."""
+    @property
+    def held(self) -> int:
+        """How many alerts are held."""
         return len(self._held)
 
     def feed(self, alerts: Iterable[tuple[Alert, int]]) -> list[Incident]:
@@ -105,13 +107,17 @@ class Correlator:
 
         An alert that is held already (a repeat) changes nothing.
         """
+        grown: dict[str, Incident] = {}
         touched: set[_Key] = set()
         for alert, append_ns in alerts:
             self._now_ns = max(self._now_ns, append_ns)
+            if self._now_ns // MINUTE > self._minute:
+                grown |= self._evaluate_all(touched)
+                touched.clear()
+                self._forget()
             touched.update(self._take(alert))
-        changed = [incident for key in sorted(touched) if (incident := self._evaluate(key))]
-        self._forget()
-        return changed
+        grown |= self._evaluate_all(touched)
+        return sorted(grown.values(), key=lambda incident: (incident.rule.id, incident.group, incident.interval_start_ns))
 
     def _take(self, alert: Alert) -> Iterable[_Key]:
         """Hold an alert; return the keys whose incidents it may change: a pattern ends less than a timespan after it."""
@@ -128,6 +134,9 @@ class Correlator:
         self._held[seen.id] = seen, keys
         self._order.append((self._now_ns, seen.id))
         return [*keys, *(self._beside(key, 1) for key in keys)]
+
+    def _evaluate_all(self, keys: Iterable[_Key]) -> dict[str, Incident]:
+        return {incident.id: incident for key in keys if (incident := self._evaluate(key))}
 
     def _evaluate(self, key: _Key) -> Incident | None:
         """Return the incident under the key if it has grown."""
@@ -168,8 +177,9 @@ class Correlator:
         return msgspec.structs.replace(incident, explanation=explain_incident(incident))
 
     def _forget(self) -> None:
-        """Drop what was appended a day before the newest alert, or earlier."""
-        while self._order and self._order[0][0] <= self._now_ns - DAY_NS:
+        """Drop what was appended a day before this minute, or earlier: by whole minutes, so that it is no work for each alert."""
+        self._minute = self._now_ns // MINUTE
+        while self._order and self._order[0][0] <= self._minute * MINUTE - DAY_NS:
             _, alert_id = self._order.popleft()
             seen, keys = self._held.pop(alert_id)
             for key in keys:

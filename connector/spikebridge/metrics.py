@@ -56,7 +56,7 @@ SUPPRESSED = _declare(
 )
 INCIDENTS = _declare("incident_changes_total", "counter", "Incidents appended to the alert log, each time one has grown.")
 INCIDENT_ALERTS = _declare("incident_alerts", "gauge", "Alerts of the last day that are held for correlation.")
-INCIDENT_LEFT_OUT = _declare("incident_left_out_total", "counter", "Alerts left out of correlation because too many were held.")
+INCIDENTS_LEFT_OUT = _declare("incidents_left_out", "gauge", "Alerts left out of correlation because too many were held.")
 LAG = _declare("lag_records", "gauge", "Records of the spike log that the spikes stage has not matched yet.", "log", "partition")
 APPEND_AHEAD = _declare("append_clock_ahead_seconds", "gauge", "How far append times are ahead of the wall clock.", "log")
 REVISION = _declare("revision", "gauge", "The number of the revision in force.", "log")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spikebridge.alerts import MEMBERS_LISTED, Alert, DeviceInfo, Incident, PeerCount, RuleInfo, incident_entry, incident_id
 from spikebridge.incidents import DAY_NS, Correlator
+from spikebridge.limits import MINUTE
 from spikebridge.mapping.rules import Condition, Device, IncidentRule, Revision, RuleSet
 
 if TYPE_CHECKING:
@@ -310,14 +311,24 @@ def test_an_alert_is_forgotten_a_day_after_its_append() -> None:
     """Until then it counts, however late its partner arrives; afterwards it takes no memory."""
     rule = a_rule("temporal", ["burst", "scan"], [])
     correlating = correlator(rule)
-    correlating.feed([(an_alert("a", 11, "burst"), 1_000)])
-    correlating.feed([(an_alert("q", 500, "burst"), 1_000 + DAY_NS - 1)])
-    assert len(correlating.feed([(an_alert("b", 12, "scan"), 1_000 + DAY_NS - 1)])) == 1
-    correlating.feed([(an_alert("r", 900, "burst"), 1_000 + DAY_NS)])
-    assert len(correlating) == 3
-    assert correlating.feed([(an_alert("c", 13, "scan"), 1_000 + DAY_NS)]) == []
-    correlating.feed([(an_alert("s", 9_000, "burst"), 1_000 + 3 * DAY_NS)])
-    assert len(correlating) == 1
+    correlating.feed([(an_alert("a", 11, "burst"), MINUTE), (an_alert("q", 500, "burst"), MINUTE + DAY_NS - 1)])
+    assert len(correlating.feed([(an_alert("b", 12, "scan"), MINUTE + DAY_NS - 1)])) == 1
+    correlating.feed([(an_alert("r", 900, "burst"), MINUTE + DAY_NS)])
+    assert correlating.held == 3
+    assert correlating.feed([(an_alert("c", 13, "scan"), MINUTE + DAY_NS)]) == []
+    correlating.feed([(an_alert("s", 9_000, "burst"), 3 * DAY_NS)])
+    assert correlating.held == 1
+
+
+def test_what_a_batch_finds_is_found_before_it_forgets() -> None:
+    """A batch that spans the moment of forgetting gives what two batches give."""
+    rule = a_rule("temporal", ["burst", "scan"], [])
+    alerts = [
+        (an_alert("a", 11, "burst"), MINUTE),
+        (an_alert("b", 12, "scan"), DAY_NS),
+        (an_alert("c", 900, "burst"), MINUTE + DAY_NS),
+    ]
+    assert [incident.version for incident in correlator(rule).feed(alerts)] == [2]
 
 
 def test_more_alerts_than_may_be_held_are_counted() -> None:
@@ -326,4 +337,4 @@ def test_more_alerts_than_may_be_held_are_counted() -> None:
     revision = Revision(number=1, digest="d", rule_set=RuleSet(incidents=[rule]))
     correlating = Correlator("acme", revision, max_held=2)
     correlating.feed([(an_alert(str(n), n, "burst"), 0) for n in range(5)])
-    assert (len(correlating), correlating.left_out) == (2, 3)
+    assert (correlating.held, correlating.left_out) == (2, 3)

@@ -1,0 +1,130 @@
+"""
+The incident stage: the alert log in, incidents into the alert log.
+
+The log is the state: to start, the stage rewinds by a day of alert-log append time, correlates in silence up to its cursor, and goes on.
+What it appends and where it stands are one transaction. The newest revision's rules hold for all alerts; when there is a newer one
+the day is correlated anew in silence, so that nothing of the past is raised again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spikebridge import metrics as numbers
+from spikebridge.alerts import Alert, AlertReaders, Cursor, incident_entry, read_finding
+from spikebridge.incidents import DAY_NS, Correlator
+from spikebridge.limits import MINUTE, SECOND
+from spikebridge.mapping.rules import read_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from spikebridge.alerts import AlertEntry
+    from spikebridge.logs import Revisions
+    from spikebridge.metrics import Metrics
+
+READER = "incidents"
+BATCH_ENTRIES = 2_000
+COMMIT_EVERY_NS = SECOND
+LOOK_EVERY_NS = SECOND // 5
+
+
+class IncidentStage:
+    """Correlates one alert log. `clock` is the wall clock in ns: it decides when to look and commit, never what incidents exist."""
+
+    def __init__(self, tenant: str, log: AlertReaders, revisions: Revisions, metrics: Metrics, clock: Callable[[], int]) -> None:
+        """Nothing is read before `open`."""
+        self.position = 0
+        self._tenant = tenant
+        self._log = log
+        self._revisions = revisions
+        self._metrics = metrics
+        self._clock = clock
+        self._correlator: Correlator | None = None
+        self._grown: list[AlertEntry] = []
+        self._committed = -1
+        self._committed_at_ns = 0
+        self._looked_at_ns = 0
+
+    @property
+    def lag(self) -> int:
+        """Entries of the alert log that were not correlated yet."""
+        return max(0, self._log.alert_bounds()[1] - self.position)
+
+    def open(self) -> None:
+        """Find the cursor; a new stage begins at the oldest entry that the log still holds."""
+        cursor = self._log.cursor(READER)
+        self.position = cursor.position if cursor else self._log.alert_bounds()[0]
+        self._committed = self.position if cursor else -1
+        self._follow_revisions()
+
+    def step(self) -> int:
+        """
+        Correlate the next alerts and append the incidents that grew; return how many entries there were.
+
+        What the log could not take stays, and is the first thing that the next step appends.
+        """
+        if self._grown:
+            self._commit()
+        self._follow_revisions()
+        entries = self._log.poll_alerts(self.position, BATCH_ENTRIES) if self._correlator else []
+        if self._correlator and entries:
+            self._grown = [incident_entry(incident) for incident in self._correlator.feed(_alerts(entries))]
+            self.position = entries[-1].offset + 1
+            self._metrics.set(numbers.INCIDENT_ALERTS, self._correlator.held)
+            self._metrics.set(numbers.INCIDENTS_LEFT_OUT, self._correlator.left_out)
+        due = self.position != self._committed and self._clock() - self._committed_at_ns >= COMMIT_EVERY_NS
+        if self._grown or due:
+            self._commit()
+        return len(entries)
+
+    def drain(self) -> None:
+        """Correlate to the end of the log."""
+        while self.step():
+            pass
+
+    def close(self) -> None:
+        """Commit the position."""
+        if self._grown or self.position != self._committed:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._log.advance(READER, Cursor(self.position), self._grown)
+        self._metrics.inc(numbers.INCIDENTS, len(self._grown))
+        self._grown = []
+        self._committed, self._committed_at_ns = self.position, self._clock()
+
+    def _follow_revisions(self) -> None:
+        """Correlate the last day anew, in silence, when there is a newer revision than the one in force."""
+        now_ns = self._clock()
+        if self._correlator and now_ns - self._looked_at_ns < LOOK_EVERY_NS:
+            return
+        self._looked_at_ns = now_ns
+        number = self._revisions.newest()
+        if number is None or (self._correlator and self._correlator.revision.number >= number):
+            return
+        content = self._revisions.revision(number)
+        if content is not None:
+            correlator = Correlator(self._tenant, read_revision(number, content))
+            for entries in self._day():
+                correlator.feed(_alerts(entries))
+            self._correlator = correlator
+
+    def _day(self) -> Iterator[Sequence[AlertEntry]]:
+        """Walk over the entries before the position that a correlation may still hold."""
+        last = self._log.poll_alerts(self.position - 1, 1) if self.position else []
+        position = self._log.alert_offset_at(last[0].append_ns // MINUTE * MINUTE - DAY_NS) if last else self.position
+        while position < self.position:
+            entries = [entry for entry in self._log.poll_alerts(position, BATCH_ENTRIES) if entry.offset < self.position]
+            if not entries:
+                return
+            yield entries
+            position = entries[-1].offset + 1
+
+
+def _alerts(entries: Sequence[AlertEntry]) -> Iterator[tuple[Alert, int]]:
+    for entry in entries:
+        if entry.kind == "alert":
+            finding = read_finding(entry.body)
+            if isinstance(finding, Alert):
+                yield finding, entry.append_ns
