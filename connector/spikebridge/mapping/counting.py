@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from spikebridge.mapping.columns import borders
 from spikebridge.mapping.recent import Recent
 from spikebridge.mapping.windows import Windows
 from spikebridge.spikes.batch import SUMMARY
@@ -27,23 +28,31 @@ if TYPE_CHECKING:
 
 
 class Hits(NamedTuple):
-    """Rows that a rule may concern: device by device, each device's in log order."""
+    """Rows that a rule may concern, device by device, each device's in log order; `frame` is a position in the piece."""
 
     frame: Places
     row: Places
-    device: NDArray[np.int32]
     time: Ints
     weight: Ints | None
-    now: Ints
 
     def take(self, at: Places | NDArray[np.bool_]) -> Hits:
         """Return some of the rows."""
-        weight = None if self.weight is None else self.weight[at]
-        return Hits(self.frame[at], self.row[at], self.device[at], self.time[at], weight, self.now[at])
+        return Hits(self.frame[at], self.row[at], self.time[at], None if self.weight is None else self.weight[at])
+
+
+class Named(NamedTuple):
+    """Those of some hits that one rule names; `at` None is all of them."""
+
+    hits: Hits
+    at: Places | None
+
+    def rows(self) -> Hits:
+        """Return them as rows of their own."""
+        return self.hits if self.at is None else self.hits.take(self.at)
 
 
 class Crossing(NamedTuple):
-    """The rows of a piece at which one rule's condition holds; `rule` is its position among the counting rules."""
+    """The first row of each frame at which one rule's condition holds; `rule` is its position among the counting rules."""
 
     rule: int
     device: NDArray[np.int32]
@@ -56,12 +65,17 @@ class Crossing(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """The frames of a piece that count, each with its effective append time and by how much it is moved."""
+    """The frames of a piece that count, in log order, each with its effective append time and by how much it is moved."""
 
     batch: Batch
     frames: Places
     now: Ints
     shift: Ints
+
+    @property
+    def device(self) -> NDArray[np.int32]:
+        """The devices of the frames."""
+        return self.batch.device[self.frames]
 
 
 class Counting:
@@ -93,19 +107,17 @@ class Counting:
         self._compiled = after
 
     def feed(self, piece: Piece, reach: Reach) -> list[Crossing]:
-        """Count the frames of a piece (in log order) and return where conditions hold."""
-        batch, frames = piece.batch, piece.frames
-        tables = self._compiled.tables_of(reach.device_class[batch.device[frames]], batch.layer[frames])
-        found: dict[int, list[Hits]] = {}
-        for table in np.unique(tables).tolist():
+        """Count the frames of a piece and return where conditions hold."""
+        if not len(piece.frames):
+            return []
+        device = piece.device
+        tables = self._compiled.tables_of(reach.device_class[device], piece.batch.layer[piece.frames])
+        found: dict[int, list[Named]] = {}
+        for table in np.flatnonzero(np.bincount(tables)).tolist():
             self._look_up(piece, np.flatnonzero(tables == table), table, found)
-        crossings = []
-        for rule, parts in sorted(found.items()):
-            crossing = self._count(rule, _merged(parts), reach, piece)
-            if crossing is not None:
-                crossings.append(crossing)
+        crossings = [self._count(rule, _merged(parts, device), reach, piece) for rule, parts in sorted(found.items())]
         self._remember(piece, found)
-        return crossings
+        return [crossing for crossing in crossings if crossing is not None]
 
     def close(self, now_ns: int) -> None:
         """Free windows that no later record can be counted with."""
@@ -119,7 +131,7 @@ class Counting:
             window.drop(devices)
         self.recent.drop(devices)
 
-    def _look_up(self, piece: Piece, at: Places, table: int, found: dict[int, list[Hits]]) -> None:
+    def _look_up(self, piece: Piece, at: Places, table: int, found: dict[int, list[Named]]) -> None:
         """Find the rows of the frames of one table that rules name, and hand them to each rule."""
         batch = piece.batch
         at = at[np.argsort(batch.device[piece.frames[at]], kind="stable")]
@@ -135,14 +147,17 @@ class Counting:
         ends = np.cumsum(batch.n[frames])
         frame_of = _owners(hit, ends)
         row = hit - (ends - batch.n[frames])[frame_of]
-        time = batch.rows.times(frames, frame_of, row) + piece.shift[at][frame_of]
-        weight = batch.rows.weights(frames, frame_of, row)
-        hits = Hits(frames[frame_of], row, batch.device[frames][frame_of], time, weight, piece.now[at][frame_of])
-        sets = sets[hit]
+        time = batch.rows.times(frames, frame_of, row)
+        shift = piece.shift[at]
+        if shift.any():
+            time = time + shift[frame_of]
+        hits = Hits(at[frame_of], row, time, batch.rows.weights(frames, frame_of, row))
+        sets = sets if len(hit) == len(sets) else sets[hit]
+        weight = hits.weight
         if weight is not None and not weight.all():
             hits, sets = hits.take(weight > 0), sets[weight > 0]
         for rule, rows in self._by_rule(sets).items():
-            found.setdefault(rule, []).append(hits if rows is None else hits.take(rows))
+            found.setdefault(rule, []).append(Named(hits, rows))
 
     def _by_rule(self, sets: NDArray[np.uint16]) -> dict[int, Places | None]:
         """Return the rows of each rule, ascending; None is all of them."""
@@ -159,30 +174,41 @@ class Counting:
                 pieces.setdefault(rule, []).append(rows)
         return {rule: parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts)) for rule, parts in pieces.items()}
 
-    def _count(self, rule: int, hits: Hits, reach: Reach, piece: Piece) -> Crossing | None:
+    def _count(self, rule: int, named: Named, reach: Reach, piece: Piece) -> Crossing | None:
+        hits, rows = named
+        frame, time = (hits.frame, hits.time) if rows is None else (hits.frame[rows], hits.time[rows])
+        weight = hits.weight if hits.weight is None or rows is None else hits.weight[rows]
+        device = piece.device[frame]
         since = reach.of_counting(rule)
         if since is not None:
-            concerned = since[hits.device] <= hits.now
-            if not concerned.all():
-                hits = hits.take(concerned)
-        if not len(hits.frame):
+            concerned = np.flatnonzero(since[device] <= piece.now[frame])
+            rows = concerned if rows is None else rows[concerned]
+            frame, device, time = frame[concerned], device[concerned], time[concerned]
+            weight = None if weight is None else weight[concerned]
+        if not len(device):
             return None
-        holds, clock = self._windows[rule].feed(hits.device, hits.time, hits.weight)
+        holds, clock = self._windows[rule].feed(device, time, weight)
         at = np.flatnonzero(holds)
         if not len(at):
             return None
-        frame = hits.frame[at]
-        moved = piece.shift[np.searchsorted(piece.frames, frame)] != 0
-        return Crossing(rule, hits.device[at], piece.batch.record[frame], frame, hits.row[at], hits.time[at], clock[at], moved)
+        at = at[borders(frame[at])]
+        crossed = hits.take(at if rows is None else rows[at])
+        batch_frame = piece.frames[crossed.frame]
+        record = piece.batch.record[batch_frame]
+        moved = piece.shift[crossed.frame] != 0
+        return Crossing(rule, device[at], record, batch_frame, crossed.row, crossed.time, clock[at], moved)
 
-    def _remember(self, piece: Piece, found: dict[int, list[Hits]]) -> None:
+    def _remember(self, piece: Piece, found: dict[int, list[Named]]) -> None:
         """Keep where hits of rules with windows lie, for evidence."""
-        parts = [hits.frame for rule, many in found.items() if self._windows[rule].count > 1 for hits in many]
-        if parts:
-            frames = np.unique(np.concatenate(parts))
+        hit = np.zeros(len(piece.frames), np.bool_)
+        for rule, parts in found.items():
+            if self._windows[rule].count > 1:
+                for hits, rows in parts:
+                    hit[hits.frame if rows is None else hits.frame[rows]] = True
+        if hit.any():
+            frames = piece.frames[hit]
             batch = piece.batch
-            now = piece.now[np.searchsorted(piece.frames, frames)]
-            self.recent.add(batch.device[frames], batch.offset[batch.record[frames]], now)
+            self.recent.add(batch.device[frames], batch.offset[batch.record[frames]], piece.now[hit])
 
 
 def _windows(compiled: Compiled, rule: int) -> Windows:
@@ -198,21 +224,19 @@ def _owners(hit: Places, ends: Ints) -> Places:
     return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))[hit]
 
 
-def _merged(parts: list[Hits]) -> Hits:
+def _merged(parts: list[Named], device: NDArray[np.int32]) -> Named:
     """Bring the rows that a rule found through several tables back into one order."""
     if len(parts) == 1:
         return parts[0]
-    weights = [np.ones(len(part.frame), np.int64) if part.weight is None else part.weight for part in parts]
-    plain = all(part.weight is None for part in parts)
+    found = [part.rows() for part in parts]
+    weights = [np.ones(len(rows.frame), np.int64) if rows.weight is None else rows.weight for rows in found]
     joined = Hits(
-        np.concatenate([part.frame for part in parts]),
-        np.concatenate([part.row for part in parts]),
-        np.concatenate([part.device for part in parts]),
-        np.concatenate([part.time for part in parts]),
-        None if plain else np.concatenate(weights),
-        np.concatenate([part.now for part in parts]),
+        np.concatenate([rows.frame for rows in found]),
+        np.concatenate([rows.row for rows in found]),
+        np.concatenate([rows.time for rows in found]),
+        None if all(rows.weight is None for rows in found) else np.concatenate(weights),
     )
-    return joined.take(np.lexsort((joined.row, joined.frame, joined.device)))
+    return Named(joined, np.lexsort((joined.row, joined.frame, device[joined.frame])))
 
 
 def _moved(was: Ints | None, now: Ints | None, reclassed: NDArray[np.bool_] | None) -> Places:
