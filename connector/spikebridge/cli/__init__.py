@@ -27,7 +27,10 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 """What a shell shows for a program that SIGINT or SIGPIPE ended."""
 
 COMMANDS = {
+    "alerts": "show the alerts and incidents in the embedded store",
+    "audit": "list the audit log, or verify that nobody changed it",
     "check": "check configuration, inventory and mappings, and run their tests",
+    "deadletters": "list, show, retry or drop what could not be read or delivered",
     "frames": "show frames as readable JSON lines, and why a refused one was refused",
     "init": "write a commented configuration, inventory and mapping to begin with",
     "list": "list the logs, sinks and formats there are",

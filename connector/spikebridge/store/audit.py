@@ -53,6 +53,12 @@ class AuditPart(StorePart):
             rows = connection.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608 -- ours
         return [AuditRow(*row) for row in rows]
 
+    def sealed(self, prefix: str) -> bool:
+        """Tell whether a row has a hash that begins like this."""
+        with self._database.reading() as connection:
+            ask = "SELECT EXISTS (SELECT 1 FROM audit WHERE substr(hash, 1, ?) = ?)"
+            return bool(connection.execute(ask, (len(prefix), prefix)).fetchone()[0])
+
     def verify(self) -> Verdict:
         """
         Walk the chain from its beginning.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from spikebridge.alerts import SEVERITIES, AlertEntry
+from spikebridge.errors import StoreError
 from spikebridge.store.schema import StorePart
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ _unpack = msgspec.msgpack.Decoder(tuple[bytes, ...]).decode
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Which findings: those with a time of `since_ns` or later, a severity number of `severity` or higher, of this device, of this kind.
+    Which findings: those with a time of `since_ns` or later, a severity number of `severity` or higher, of this device, of these kinds.
 
-    An incident is found by any device it concerns. At most `limit`, newest first.
+    What isn't given is free. An incident is found by any device it concerns. At most `limit`, newest first.
     """
 
     since_ns: int = 0
     severity: int = 0
     device: str = ""
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     limit: int = 50
 
 
@@ -50,14 +51,14 @@ class FindingsPart(StorePart):
 
     def findings(self, query: Query) -> list[AlertEntry]:
         """Return what the query asks for, without evidence."""
-        where, values = ["time_ns >= ?", "severity >= ?"], [query.since_ns, query.severity]
-        asked: list[Any] = [*values]
+        where = ["time_ns >= ?", "severity >= ?"]
+        asked: list[Any] = [query.since_ns, query.severity]
         if query.device:
             where.append("(device = ? OR device = '' AND EXISTS (SELECT 1 FROM json_each(devices) WHERE value = ?))")
             asked += [query.device, query.device]
-        if query.kind:
-            where.append("kind = ?")
-            asked.append(query.kind)
+        if query.kinds:
+            where.append(f"kind IN ({','.join('?' * len(query.kinds))})")
+            asked += query.kinds
         ask = f"SELECT {_COLUMNS} FROM findings WHERE {' AND '.join(where)} ORDER BY time_ns DESC, id LIMIT ?"  # noqa: S608 -- our own text
         with self._database.reading() as connection:
             rows = connection.execute(ask, (*asked, query.limit)).fetchall()
@@ -74,13 +75,18 @@ class FindingsPart(StorePart):
         found = self.finding(finding_id)
         return () if found is None else found.evidence
 
-    def matching(self, prefix: str) -> list[str]:
-        """Return at most ten ids that begin like this: people type the first letters."""
+    def find(self, prefix: str) -> AlertEntry:
+        """Return the one finding whose id begins like this, with its evidence: people type the first letters; `StoreError` otherwise."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT id FROM findings WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 10", (len(prefix), prefix)
+                "SELECT id FROM findings WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 5", (len(prefix), prefix)
             )
-            return [str(row[0]) for row in rows]
+            ids = [str(row[0]) for row in rows]
+        found = self.finding(ids[0]) if len(ids) == 1 else None
+        if found is None:
+            fault = f"several begin like that: {', '.join(ids)}" if ids else "none begins like that"
+            raise StoreError(f"{self._database.path}: expected the id of one alert or incident, found {prefix}: {fault}")
+        return found
 
 
 class _Rule(msgspec.Struct):

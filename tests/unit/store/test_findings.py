@@ -48,7 +48,7 @@ def test_queries_narrow_by_time_severity_device_and_kind(store: Store) -> None:
     assert ids(store, since_ns=20) == ["incident", "c", "b"]
     assert ids(store, severity=73) == ["incident", "c", "a"]
     assert ids(store, device="lock") == ["incident", "c"]
-    assert ids(store, kind="alert", limit=2) == ["c", "b"]
+    assert ids(store, kinds=("alert",), limit=2) == ["c", "b"]
     assert ids(store, device="lo%") == []
 
 
@@ -60,9 +60,19 @@ def test_one_finding_comes_with_its_evidence(store: Store) -> None:
     assert store.evidence("abc-1") == (b"frame", b"abc-1")
     assert store.finding("nothing") is None
     assert store.evidence("nothing") == ()
-    assert store.matching("abc") == ["abc-1"]
-    assert store.matching("ab") == ["abc-1", "abd-2"]
-    assert store.matching("a_") == []
+
+
+def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(store: Store) -> None:
+    """People type the first letters; what is not clear is told with what there is."""
+    store.write([alert("abc-1", 10), alert("abd-2", 20)])
+
+    assert store.find("abc") == alert("abc-1", 10)
+    with pytest.raises(
+        StoreError, match="expected the id of one alert or incident, found ab: several begin like that: abc-1, abd-2"
+    ):
+        store.find("ab")
+    with pytest.raises(StoreError, match="found a_: none begins like that"):
+        store.find("a_")
 
 
 @given(st.lists(st.integers(1, 9), min_size=1))
