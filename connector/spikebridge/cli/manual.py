@@ -133,6 +133,51 @@ def settings() -> Iterator[str]:
     yield from table(("key", "value", "meaning"), _keys(whole, whole.get("$defs", {}), ""))
 
 
+def sections(kind: str) -> Callable[[], Iterator[str]]:
+    """Every mapping inside a kind of file, outermost first, with its keys; a key that was told already is only named."""
+
+    def block() -> Iterator[str]:
+        whole = schema.KINDS[kind]()
+        definitions = whole.get("$defs", {})
+        waiting: list[tuple[str, dict[str, Any]]] = [("", whole)]
+        told: set[tuple[str, str]] = set()
+        for path, node in waiting:
+            if path:
+                yield f"#### {path}\n"
+            yield f"{node['description']}\n"
+            keys = {name: _row(name, found, node, definitions) for name, found in node["properties"].items()}
+            new = [row for row in keys.values() if (row[0], row[2]) not in told]
+            yield from table(("key", "value", "meaning"), new)
+            if again := [f"`{name}`" for name, row in keys.items() if row not in new]:
+                yield f"And, as above: {', '.join(again)}.\n"
+            told |= {(row[0], row[2]) for row in new}
+            for name, found in node["properties"].items():
+                known = [definition for _, definition in waiting]
+                waiting += [(_title(path, name, one), one) for one in _inside(found, definitions) if one not in known]
+
+    return block
+
+
+def _row(name: str, found: dict[str, Any], owner: dict[str, Any], definitions: dict[str, Any]) -> tuple[str, str, str]:
+    need = " (required)" if name in owner.get("required", []) else ""
+    return f"`{name}`", _value(_resolve(found, definitions), definitions) + need, found.get("description", "")
+
+
+def _inside(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the mappings with keys of their own that may stand somewhere in a value."""
+    if "$ref" in node:
+        found = definitions[node["$ref"].rpartition("/")[2]]
+        return [found] if "properties" in found else []
+    parts = [node.get("items"), node.get("additionalProperties"), *node.get("anyOf", []), *node.get("oneOf", [])]
+    return [one for part in parts if isinstance(part, dict) for one in _inside(part, definitions)]
+
+
+def _title(path: str, name: str, node: dict[str, Any]) -> str:
+    kind = node["properties"].get("type", {}).get("const")
+    own = f"`{name}` of type `{kind}`" if kind else f"`{name}`"
+    return f"{own} in {path}" if path else own
+
+
 def _keys(node: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
     required = node.get("required", [])
     for name, found in node.get("properties", {}).items():
@@ -157,17 +202,18 @@ def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
 
 def _value(node: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in node:
-        return f"`{node['const']}`"
+        return f"`{str(node['const']).lower()}`"
     if "enum" in node:
         return ", ".join(f"`{one}`" for one in node["enum"])
     if "examples" in node:
         return f"such as {', '.join(f'`{one}`' for one in node['examples'][:2])}"
     if "anyOf" in node:
-        return " or ".join(_value(_resolve(one, definitions), definitions) for one in node["anyOf"])
+        options = [one for one in node["anyOf"] if one.get("type") != "null"]
+        return " or ".join(_value(_resolve(one, definitions), definitions) for one in options)
     if node.get("type") == "array":
         return f"list of {_value(_resolve(node.get('items', {}), definitions), definitions)}"
     names = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}
-    return names.get(node.get("type", ""), "any")
+    return names.get(node.get("type", "object" if "oneOf" in node else ""), "any")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -186,4 +232,6 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "formats": components("formats"),
     "logs": components("logs"),
     "sinks": components("sinks"),
+    "mapping-keys": sections("mapping"),
+    "inventory-keys": sections("inventory"),
 }

@@ -144,7 +144,7 @@ Prose = Annotated[str, Field(max_length=8_192), AfterValidator(_clean)]
 RuleId = Annotated[str, AfterValidator(_identifier)]
 Technique = Annotated[str, AfterValidator(_technique)]
 Date = Annotated[dt.date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
-Layer = Annotated[Text, BeforeValidator(_layer), WithJsonSchema({"type": ["string", "integer"]})]
+Layer = Annotated[Text, BeforeValidator(_layer), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
 Timespan = Annotated[Duration, AfterValidator(_positive)]
 Suppress = Annotated[Duration, AfterValidator(_suppress)]
 _NEURON_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+(-[0-9]+)?$"}]}
