@@ -2,7 +2,7 @@
 The output spikes of the demonstration's site, made up: a rhythm for each device, and episodes on top.
 
 Pure: a plan and the number of a time slot give the same records every time, in whatever order they are asked for.
-Binary frames and JSON lie side by side in the log, as they do where devices of several makers meet.
+Live, binary frames and JSON lie side by side in the log, as they do where devices of several makers meet; a recording holds frames.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 
 from spikebridge.demo.episodes import HOUR, HOURS, LIVE, MS, Episode
 from spikebridge.limits import MINUTE, SECOND
-from spikebridge.spikes.frame import WORD_STEPS, Head, encode_counts, encode_events, encode_window
+from spikebridge.spikes.batch import SUMMARY
+from spikebridge.spikes.frame import Head, encode_counts, encode_events, encode_window
+from spikebridge.spikes.layout import WORD_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-THERMOSTAT, LOCK = "thermostat-7", "lock-1"
+THERMOSTAT, LOCK, GATEWAY = "thermostat-7", "lock-1", "gateway-1"
 PERIOD_NS, JITTER_NS = 300 * SECOND, 1_200 * MS
 """The thermostat reports every 300 s, give or take 1.2 s."""
 
@@ -29,7 +31,7 @@ HEARTBEAT_NS = MINUTE
 SUMMARY_NS = 30 * SECOND
 
 _STEP_NS = 1_000
-_JSON = frozenset({THERMOSTAT, LOCK})
+_SUMMARY_LAYER = 3
 _DENSITY = 0.1
 
 
@@ -52,13 +54,18 @@ RHYTHMS = (
 
 
 class Plan(NamedTuple):
-    """What happens from `begin_ns` on, cut into slots; `happenings` begin so much later, and come again every `repeat_ns` unless 0."""
+    """
+    What happens from `begin_ns` on, cut into slots; `happenings` begin so much later, and come again every `repeat_ns` unless 0.
+
+    The devices named in `json` write JSON, all others frames.
+    """
 
     seed: int
     begin_ns: int
     slot_ns: int
     happenings: tuple[tuple[int, Episode], ...] = ()
     repeat_ns: int = 0
+    json: frozenset[str] = frozenset()
 
     def starts(self, slot: int) -> int:
         """Return when a slot begins."""
@@ -89,7 +96,7 @@ class Spike(NamedTuple):
 def live(seed: int, begin_ns: int, every_ns: int, *, repeats: bool) -> Plan:
     """Plan live seconds: the first episode after a second, the next ones at even distances."""
     placed = tuple((SECOND + at * every_ns, episode) for at, episode in enumerate(LIVE))
-    return Plan(seed, begin_ns, 100 * MS, placed, len(LIVE) * every_ns if repeats else 0)
+    return Plan(seed, begin_ns, 100 * MS, placed, len(LIVE) * every_ns if repeats else 0, frozenset({THERMOSTAT, LOCK, GATEWAY}))
 
 
 def night(seed: int, end_ns: int, hours: int = 6) -> Plan:
@@ -111,9 +118,8 @@ def records(plan: Plan, slot: int) -> list[bytes]:
     values = list(_chatter(plan, slot, numbers, muted))
     spikes = sorted(_spikes(happening, start_ns, end_ns))
     for (device, layer), own in groupby(spikes, lambda spike: spike[:2]):
-        values.append(
-            _burst(Head(device=device, start_ns=start_ns, layer=layer, boot=plan.begin_ns, seq=next(numbers)), list(own))
-        )
+        head = Head(device=device, start_ns=start_ns, layer=layer, boot=plan.begin_ns, seq=next(numbers))
+        values.append(_burst(head, list(own), json=device in plan.json))
     return values
 
 
@@ -128,10 +134,10 @@ def _spikes(happening: list[tuple[int, Episode]], start_ns: int, end_ns: int) ->
                 yield Spike(burst.device, burst.layer, begin_ns + burst.at_ns + at * step_ns, burst.neuron, burst.peer)
 
 
-def _burst(head: Head, spikes: list[Spike]) -> bytes:
+def _burst(head: Head, spikes: list[Spike], *, json: bool) -> bytes:
     """Write the spikes of one device and layer as that device writes them."""
-    if head.device in _JSON:
-        return _events([_event(spike) for spike in spikes])
+    if json:
+        return _json([_event(spike) for spike in spikes])
     steps = [(spike.time_ns - head.start_ns) // _STEP_NS for spike in spikes]
     return encode_events(head, [spike.neuron for spike in spikes], steps, [spike.peer or None for spike in spikes])
 
@@ -141,26 +147,37 @@ def _event(spike: Spike) -> dict[str, str | int]:
     return event | {"peer": spike.peer} if spike.peer else event
 
 
-def _events(events: list[dict[str, str | int]]) -> bytes:
+def _json(events: list[dict[str, str | int]]) -> bytes:
     return msgspec.json.encode(events if len(events) > 1 else events[0])
 
 
 def _chatter(plan: Plan, slot: int, numbers: Iterator[int], muted: set[str]) -> Iterator[bytes]:
     """Yield what the devices say while nothing happens."""
     start_ns, end_ns = plan.starts(slot), plan.starts(slot + 1)
+    head = Head(device=GATEWAY, start_ns=start_ns, boot=plan.begin_ns)
     for at, rhythm in enumerate(RHYTHMS):
         if rhythm.device not in muted:
-            head = Head(device=rhythm.device, start_ns=start_ns, layer=rhythm.layer, boot=plan.begin_ns, seq=next(numbers))
-            yield _frame(rhythm, head, plan.slot_ns, np.random.default_rng((plan.seed, at, slot)))
+            own = replace(head, device=rhythm.device, layer=rhythm.layer, seq=next(numbers))
+            yield _frame(rhythm, own, plan.slot_ns, np.random.default_rng((plan.seed, at, slot)))
     if THERMOSTAT not in muted:
-        for report in range(start_ns // PERIOD_NS - 1, end_ns // PERIOD_NS + 1):
-            time_ns = report * PERIOD_NS + int(np.random.default_rng((plan.seed, report)).integers(0, 2 * JITTER_NS))
-            if start_ns <= time_ns < end_ns:
-                yield _events([{"device_id": THERMOSTAT, "neuron_id": 3, "time": time_ns}])
+        for time_ns in _reports(plan.seed, start_ns, end_ns):
+            own = replace(head, device=THERMOSTAT, seq=next(numbers))
+            yield _burst(own, [Spike(THERMOSTAT, 0, time_ns, 3, "")], json=THERMOSTAT in plan.json)
     if LOCK not in muted and -start_ns % HEARTBEAT_NS < plan.slot_ns:
-        yield encode_events(Head(device=LOCK, start_ns=start_ns, boot=plan.begin_ns, seq=next(numbers)), [], [])
+        yield encode_events(replace(head, device=LOCK, seq=next(numbers)), [], [])
     if -start_ns % SUMMARY_NS < plan.slot_ns:
-        yield _events([{"device_id": "gateway-1", "spike_count": 5, "neuron_layer": "output_3", "time": start_ns}])
+        if GATEWAY in plan.json:
+            yield _json([{"device_id": GATEWAY, "spike_count": 5, "neuron_layer": "output_3", "time": start_ns}])
+        else:
+            yield encode_counts(replace(head, layer=_SUMMARY_LAYER, seq=next(numbers)), [SUMMARY], [0], [5])
+
+
+def _reports(seed: int, start_ns: int, end_ns: int) -> Iterator[int]:
+    """Yield when the thermostat reports in a stretch of time."""
+    for report in range(start_ns // PERIOD_NS - 1, end_ns // PERIOD_NS + 1):
+        time_ns = report * PERIOD_NS + int(np.random.default_rng((seed, report)).integers(0, 2 * JITTER_NS))
+        if start_ns <= time_ns < end_ns:
+            yield time_ns
 
 
 def _frame(rhythm: Rhythm, head: Head, slot_ns: int, rng: np.random.Generator) -> bytes:

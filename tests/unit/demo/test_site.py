@@ -123,12 +123,14 @@ def test_devices_are_those_of_the_inventory_and_peers_are_reserved_or_inside() -
     assert all(burst.peer in addresses or burst.peer.startswith(("198.51.100.", "203.0.113.")) for burst in bursts if burst.peer)
 
 
-def test_frames_and_json_lie_side_by_side() -> None:
-    """Every kind of record that a log may hold is in a night's log."""
-    values = [record.value for record in log_of(site.night(3, NOW), range(240))]
-    kinds = {value[5] for value in values if value.startswith(b"SPKB")}
-    json = [msgspec.json.decode(value) for value in values if value[:1] in b"[{"]
+def test_live_frames_and_json_lie_side_by_side_and_a_recording_holds_frames() -> None:
+    """Every kind of record that a log may hold is there; a file begins with what it holds to its end."""
+    night = [record.value for record in log_of(site.night(3, NOW), range(240))]
+    live = [record.value for record in log_of(site.live(3, NOW, SECOND, repeats=False), range(200))]
 
-    assert kinds == {0, 1, 2}
+    assert {value[5] for value in night if value.startswith(b"SPKB")} == {0, 1, 2}
+    assert all(value.startswith(b"SPKB") for value in night)
+    json = [msgspec.json.decode(value) for value in live if not value.startswith(b"SPKB")]
     assert any("spike_count" in event for event in json if isinstance(event, dict))
+    assert any(isinstance(events, list) and "peer" in events[0] for events in json)
     assert site.night(3, NOW).begin_ns == NOW - 6 * HOUR
