@@ -30,6 +30,7 @@ FIRST_BACK_OFF_S = 0.1
 LONGEST_BACK_OFF_S = 30.0
 IDLE_S = 0.02
 LOOK_FOR_LETTERS_S = 2
+STUCK_AFTER_S = 60
 NS_PER_S = 1_000_000_000
 
 _log = logging.getLogger(__name__)
@@ -115,6 +116,13 @@ class Health(NamedTuple):
     lag: int
     oldest_ns: int | None
     error: str
+
+    def trouble(self, now_ns: int) -> str:
+        """Say in a line what keeps the process from being ready: a sink that has failed for longer than a minute; "" otherwise."""
+        waited_ns = 0 if self.oldest_ns is None else now_ns - self.oldest_ns
+        if self.up or waited_ns < STUCK_AFTER_S * NS_PER_S:
+            return ""
+        return f"sink {self.name}: {self.lag} entries wait, the oldest for {waited_ns // NS_PER_S} s: {self.error}"
 
 
 @dataclass(slots=True)

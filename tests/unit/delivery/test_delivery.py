@@ -138,6 +138,9 @@ def test_a_sink_that_is_away_is_tried_again_with_growing_waits() -> None:
     delivery.measure()
     assert here.metrics.value(numbers.SINK_LAG, sink="a") == 1
     assert here.metrics.value(numbers.SINK_OLDEST, sink="a") > 10
+    assert delivery.health().trouble(here.clock()) == ""
+    minutes = delivery.health().trouble(here.clock() + 120 * SECOND)
+    assert minutes == "sink a: 1 entries wait, the oldest for 130 s: away for a while"
     here.stop_after, sink.away = 1_000, 0
     assert delivery.drain()
     assert ids(sink.findings) == ["0-1-0"]
