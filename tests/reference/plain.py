@@ -90,7 +90,7 @@ class PlainEngine:
             self.gap = now
         self.now = now
         self.clocks(found)
-        parts = unpack_record(record, limits.frame_ns)
+        parts = unpack_record(record._replace(append_ns=now), limits.frame_ns)
         self.record(found, record, parts)
         alerts = [
             PlainAlert(record.offset, ordinal, rule, device, now // suppress, time, hidden, moved, self.revision.number)

@@ -170,6 +170,8 @@ class Simulation:
                 value = encode_tick(now)
             elif self.random.random() < 0.02:
                 value = b"\x00garbage"
+            elif self.random.random() < 0.15:
+                value = self.json(now)
             else:
                 value = self.frame(self.sender(attacked), now, attack=attacked is not None)
             fall = self.random.randint(0, 20) * SECOND if self.falls and self.random.random() < 0.03 else 0
@@ -225,6 +227,27 @@ class Simulation:
             neurons = [self.random.choice([0xFFFFFFFF, 4, 5]) for _ in range(rows)]
             return encode_counts(head, neurons, steps, [self.random.choice([0, 1, 2, 3, 40]) for _ in range(rows)])
         return encode_events(head, [self.random.choice([1, 2, 3, 5, 8, 20, 77]) for _ in range(rows)], steps)
+
+    def json(self, now: int) -> bytes:
+        """Send JSON: one event or several, of one device or two, on named layers, with and without times."""
+        senders = self.random.sample(self.senders, self.random.choice([1, 1, 2]))
+        events = [self.event(self.random.choice(senders), now) for _ in range(self.random.choice([1, 1, 3, 6]))]
+        return msgspec.json.encode(events[0] if len(events) == 1 else events)
+
+    def event(self, sender: Sender, now: int) -> dict[str, object]:
+        """Make one event: a spike, a weight, a summary, or only proof of life."""
+        event: dict[str, object] = {"device_id": sender.name}
+        kind = self.random.random()
+        if kind < 0.6:
+            event["neuron_id"] = self.random.choice([1, 2, 3, 5, 8, 20, 77])
+        if kind > 0.3:
+            event["spike_count"] = self.random.choice([0, 1, 2, 7])
+            event["neuron_layer"] = self.random.choice(["out", "3", "4", "nowhere"])
+        if self.random.random() < 0.7:
+            event["time"] = now + self.offset_ns(sender) - self.random.randint(0, 20) * SECOND
+        if sender.boot and self.random.random() < 0.5:
+            event |= {"boot": sender.boot, "seq": sender.seq}
+        return event
 
     def offset_ns(self, sender: Sender) -> int:
         """Return how far the sender's clock is off just now."""

@@ -6,6 +6,8 @@ import random
 from bisect import bisect_left
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spikebridge.alerts import alert_entry
 from spikebridge.errors import LogError
@@ -63,17 +65,18 @@ def plain_of(raised):
     )
 
 
-def compare_with_plain(seed, count, **kind):
+def compare_with_plain(seed, count, cuts=(), **kind):
     """Hold the array code equal to the plain reference; return how many alerts there were."""
     records = Simulation(seed, **kind).records(count)
     plain = PlainEngine(REVISIONS[1], REVISIONS)
     expected = [alert for record in records for alert in plain.take(record)]
     whole = engine(records)
-    found, cuts, low = [], random.Random(seed), 0
-    while low < len(records):
-        high = low + cuts.choice([1, 3, 20, 200])
-        found += [plain_of(raised) for raised in whole.take(records[low:high]).alerts]
-        low = high
+    found, low = [], 0
+    for cut in cuts or [random.Random(seed).choice([1, 3, 20, 200]) for _ in records]:
+        found += [plain_of(raised) for raised in whole.take(records[low : low + cut]).alerts]
+        low += cut
+    found += [plain_of(raised) for raised in whole.take(records[low:]).alerts]
+
     assert found == expected
     return len(expected)
 
@@ -197,6 +200,12 @@ def test_array_code_equals_the_plain_reference(tight):
     """Every alert, its ordinal, time, interval and suppressed count are what one record at a time gives."""
     assert compare_with_plain(1, 700, tight=tight) > 100
     assert compare_with_plain(2, 700, tight=tight, falls=True) > 100
+
+
+@given(seed=st.integers(0, 1 << 32), cuts=st.lists(st.integers(1, 30), max_size=20), tight=st.booleans(), falls=st.booleans())
+def test_any_log_and_any_cuts_give_what_the_plain_reference_gives(seed, cuts, tight, falls):
+    """Out of order, counts, duplicates, mad clocks, ticks, crowds, reloads: cut anywhere, the alerts are the same."""
+    compare_with_plain(seed, 120, cuts, tight=tight, falls=falls)
 
 
 @pytest.mark.parametrize("seed", [11, 12])

@@ -9,10 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from spikebridge.canonical import sha256
 from spikebridge.mapping.compile import compile_revision
 from spikebridge.mapping.evidence import Evidence, Identity, Raised
-from spikebridge.mapping.match import NO_DEVICE, Matcher
+from spikebridge.mapping.match import NO_DEVICE, Fall, Matcher
 from spikebridge.mapping.rules import Revision, rule_set_content
 from spikebridge.spikes.batch import ROLE_TICK
 from spikebridge.spikes.decode import Decoder
@@ -78,6 +80,7 @@ class Engine:
         self._matcher = Matcher(compiled, self._devices, limits, live=identity.live)
         self._evidence = Evidence(identity, compiled, self._fetch, self._matcher.back)
         self._at_hand: dict[int, Record] = {}
+        self._falls: list[Fall] = []
 
     @property
     def counters(self) -> Counter[str]:
@@ -108,12 +111,13 @@ class Engine:
         for offset, number in sorted(pairs):
             if number > self.revision.number and records and offset <= records[-1].offset + 1:
                 high = bisect_left(records, offset, low, key=lambda record: record.offset)
-                self._feed(records[low:high])
+                self._feed(self._effective(records[low:high]))
                 self._switch(number, offset - 1)
                 low = high
-        self._feed(records[low:])
+        self._feed(self._effective(records[low:]))
 
     def _match(self, run: Sequence[Record], taken: Taken) -> Taken:
+        run = self._effective(run)
         batch, matches = self._feed(run)
         dead = [
             DeadRecord(run[bad.record].offset, bad.part, run[bad.record].append_ns, bad.reason, bad.raw) for bad in batch.refused
@@ -125,7 +129,19 @@ class Engine:
 
     def _feed(self, run: Sequence[Record]) -> tuple[Batch, list[Match]]:
         batch = self._decoder.decode(run)
-        return batch, self._matcher.feed(batch)
+        falls, self._falls = self._falls, []
+        return batch, self._matcher.feed(batch, falls)
+
+    def _effective(self, run: Sequence[Record]) -> Sequence[Record]:
+        """Where append times fall, as a broker's may, the largest so far counts; falls beyond the limit are noted."""
+        appended = np.array([record.append_ns for record in run], np.int64)
+        now = np.maximum.accumulate(np.maximum(appended, self._matcher.now_ns))
+        behind = now - appended
+        if not behind.any():
+            return run
+        limit_ns = self.revision.rule_set.limits.clock_fall_ns
+        self._falls = [Fall(at, run[at].append_ns) for at in np.flatnonzero(behind > limit_ns).tolist()]
+        return [record._replace(append_ns=largest) for record, largest in zip(run, now.tolist(), strict=True)]
 
     def _build(self, run: Sequence[Record], matches: list[Match]) -> Iterator[Raised]:
         at, ordinal = -1, 0

@@ -101,7 +101,6 @@ class Evidence:
 
     def build(self, match: Match, record: Record, device_id: str, ordinal: int) -> Raised:
         """Make the alert of a match at a record."""
-        record = record._replace(append_ns=match.append_ns)
         rule = self._rules.get(match.rule.id)
         if rule is None:
             return self._of_clock(match, record, device_id, ordinal)

@@ -22,7 +22,7 @@ from spikebridge.mapping.windows import Marks
 from spikebridge.spikes.batch import ROLE_OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,6 +88,13 @@ class Match(NamedTuple):
     started: Silent | None = None
 
 
+class Fall(NamedTuple):
+    """A record (its position in the batch) appended, by the log's clock, further back than is allowed for."""
+
+    at: int
+    append_ns: int
+
+
 class Forgetful(Protocol):
     """What keeps something by device index."""
 
@@ -123,14 +130,22 @@ class Matcher:
         self._offset = -1
         self._tidied_ns = NEVER
 
-    def feed(self, batch: Batch) -> list[Match]:
-        """Match the records of a batch, all under the revision in force; the matches are in the order of their records."""
+    def feed(self, batch: Batch, falls: Sequence[Fall] = ()) -> list[Match]:
+        """
+        Match the records of a batch, all under the revision in force; the matches are in the order of their records.
+
+        The batch's append times never fall, those of the batch before it included; `falls` says where the log's own did.
+        """
         if not len(batch.offset):
             return []
         self._admit_devices()
         self._tidy(batch)
         matches: list[Match] = []
-        now = np.maximum.accumulate(np.maximum(batch.append_ns, self.now_ns))
+        now = batch.append_ns
+        for fall in falls:
+            matches += self._raise(
+                LOG_CLOCK, fall.at, int(now[fall.at]), fall.append_ns, Silent(NO_DEVICE, int(now[fall.at]), -1, fall.append_ns)
+            )
         for low, high in self._pieces(batch, now, matches):
             matches += self._piece(batch, now, low, high)
             self.now_ns, self._offset = int(now[high - 1]), int(batch.offset[high - 1])
@@ -179,7 +194,6 @@ class Matcher:
         fixed = np.union1d(np.flatnonzero(np.diff(minutes)) + 1, self._gaps(now))
         if self.cut_at is not None:
             fixed = np.union1d(fixed, np.searchsorted(batch.offset, self.cut_at))
-        self._falls(batch, now, matches)
         low = 0
         while low < records:
             self._open(batch, now, low, matches)
@@ -212,14 +226,6 @@ class Matcher:
                 since = self._reach.of_absence(position)
                 for silent in clocks.fire(at_ns, self._seen, since, self._reach.known):
                     matches += self._raise(rule.info, low, at_ns, silent.due_ns, silent)
-
-    def _falls(self, batch: Batch, now: Ints, matches: list[Match]) -> None:
-        """Raise falls of the log's clock; what was allowed for goes unsaid."""
-        if not len(now):
-            return
-        for at in np.flatnonzero(now - batch.append_ns > self._limits.clock_fall_ns).tolist():
-            fall = Silent(NO_DEVICE, int(now[at]), -1, int(batch.append_ns[at]))
-            matches += self._raise(LOG_CLOCK, at, int(now[at]), int(batch.append_ns[at]), fall)
 
     def _raise(self, rule: RuleInfo, at: int, now_ns: int, time_ns: int, started: Silent) -> list[Match]:
         """Raise what concerns a single device or the partition, at most once per interval."""

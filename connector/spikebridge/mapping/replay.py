@@ -19,8 +19,8 @@ from spikebridge.mapping.evidence import Evidence, Identity, Spikes
 from spikebridge.mapping.match import Match
 from spikebridge.mapping.silence import Silent
 from spikebridge.mapping.windows import Windows
-from spikebridge.spikes.parts import unpack_record
 from spikebridge.spikes.names import Layers
+from spikebridge.spikes.parts import unpack_record
 from spikebridge.spikes.record import Record
 
 if TYPE_CHECKING:

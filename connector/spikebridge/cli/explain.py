@@ -1,0 +1,80 @@
+"""`spikebridge explain`: why an alert exists, in words, with the spikes that counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spikebridge.cli.arguments import add_data, data_directory
+from spikebridge.cli.terminal import print_json, print_table, printable
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spikebridge.alerts import Finding
+
+NAME = "explain"
+HELP = "say in words why an alert exists, and which spikes counted"
+EXAMPLE = """
+spikebridge explain 0c0a8f1e
+spikebridge explain 0c0a8f1e --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Ask which."""
+    parser.add_argument("id", metavar="ID", help="an alert or incident: its id, or the beginning of it")
+    parser.add_argument("--json", action="store_true", help="the explanation and the numbers in it as one JSON document")
+    add_data(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the sentence, then what it counts."""
+    from spikebridge.alerts import Alert, read_finding
+    from spikebridge.store import Store
+
+    with Store(data_directory(args), read_only=True) as store:
+        finding = read_finding(store.find(args.id).body)
+    if args.json:
+        print_json(_document(finding))
+        return 0
+    print(printable(finding.explanation))
+    if isinstance(finding, Alert):
+        neurons = [
+            (f"{counted.layer}:{'all' if counted.neuron is None else counted.neuron}", counted.count)
+            for counted in finding.neurons
+        ]
+        if neurons:
+            print()
+            print_table(("neuron", "spikes"), neurons)
+        if finding.peers:
+            print()
+            print_table(("peer", "spikes"), [(peer.address, peer.count) for peer in finding.peers])
+    for title, texts in (("likely false positives", finding.rule.false_positives), ("att&ck", finding.rule.attack)):
+        if texts:
+            print(f"\n{title}: {printable('; '.join(texts))}")
+    print(f"\nreplay it: spikebridge replay {finding.id[:8]}" if isinstance(finding, Alert) else "")
+    return 0
+
+
+def _document(finding: Finding) -> dict[str, object]:
+    import msgspec
+
+    from spikebridge.alerts import Alert
+
+    document: dict[str, object] = {
+        "id": finding.id,
+        "explanation": finding.explanation,
+        "rule": msgspec.to_builtins(finding.rule),
+    }
+    if isinstance(finding, Alert):
+        document |= {
+            "neurons": msgspec.to_builtins(finding.neurons),
+            "peers": msgspec.to_builtins(finding.peers),
+            "first_ns": finding.first_ns,
+            "last_ns": finding.last_ns,
+            "count": finding.count,
+            "suppressed_before": finding.suppressed_before,
+        }
+    else:
+        document["members"] = msgspec.to_builtins(finding.members)
+    return document
