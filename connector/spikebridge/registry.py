@@ -50,10 +50,8 @@ def load(kind: Kind, name: str) -> Any:
 
 
 def describe(kind: Kind, name: str) -> str:
-    """Return what a component's module and its class say of themselves; the first line is a sentence."""
-    component = load(kind, name)
-    texts = [inspect.getdoc(one) or "" for one in (inspect.getmodule(component), component)]
-    return "\n\n".join(dict.fromkeys(texts))  # a format is its module: once
+    """Return what a component's module says of itself; the first line is a sentence."""
+    return inspect.getdoc(inspect.getmodule(load(kind, name))) or ""
 
 
 def _unknown(kind: Kind, name: str) -> str:

@@ -62,8 +62,9 @@ def commands() -> Iterator[str]:
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     rows = [(f"`{_spelling(action)}`", _help(action)) for action in _actions(parser)]
+    told = {choice.dest: choice.help or "" for choice in _choices(parser)}
     for name, child in _children(parser):
-        rows += [(f"`{name}`", child.description or "")]
+        rows += [(f"`{name}`", told[name])]
         rows += [(f"`{name} {_spelling(action)}`", _help(action)) for action in _actions(child)]
     yield from table(("argument", "meaning"), rows)
 
@@ -78,6 +79,11 @@ def _children(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Argum
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- as above
             return [(name, child) for name, child in action.choices.items() if name not in cli.UNLISTED]
     return []
+
+
+def _choices(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    nested = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001 -- as above
+    return [choice for action in nested for choice in action._choices_actions]  # noqa: SLF001 -- as above
 
 
 def _spelling(action: argparse.Action) -> str:
@@ -100,6 +106,7 @@ def components(kind: registry.Kind) -> Callable[[], Iterator[str]]:
             yield f"### `{name}`\n"
             yield f"{_EXAMPLE.sub(_fenced, registry.describe(kind, name))}\n"
             if kind == "sinks":
+                yield f"{inspect.getdoc(registry.load(kind, name))}\n"
                 yield from table(("key", "value", "meaning"), _settings_of_sink(name))
 
     return block
