@@ -29,6 +29,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 COMMANDS = {
     "alerts": "show the alerts and incidents in the embedded store",
     "audit": "list the audit log, or verify that nobody changed it",
+    "bench": "measure speed and memory on this machine, ratios to a plain peer in the same run",
     "check": "check configuration, inventory and mappings, and run their tests",
     "deadletters": "list, show, retry or drop what could not be read or delivered",
     "frames": "show frames as readable JSON lines, and why a refused one was refused",
