@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from spikebridge.logs.spool.retention import HOUR, STEP
 from spikebridge.testing import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Opener = Callable[[Retention], Spool]
@@ -31,9 +32,10 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def opened(tmp_path: Path, clock: FakeClock) -> Opener:
+def opened(tmp_path: Path, clock: FakeClock) -> Iterator[Opener]:
     """Open a spool with the retention that a test asks for."""
-    return lambda retention: Spool(tmp_path, retention, clock=clock, monotonic=clock.monotonic)
+    with ExitStack() as spools:
+        yield lambda retention: spools.enter_context(Spool(tmp_path, retention, clock=clock, monotonic=clock.monotonic))
 
 
 def alert(number: int, size: int = 2) -> AlertEntry:
