@@ -1,17 +1,26 @@
-"""Fakes that are shipped: a clock that moves when told to, and a log in memory that keeps every promise but durability."""
+"""
+Fakes that are shipped, and wrappers that kill.
+
+A clock that moves when told to, a log in memory that keeps every promise but durability, sinks and dead letters in memory;
+around real logs and sinks, wrappers that end the process with SIGKILL at named points.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
 
 from spikebridge.errors import LogMissing, SinkRefused, SinkUnavailable
 from spikebridge.logs import Commit, Cursor, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from spikebridge.alerts import AlertEntry
+    from spikebridge.delivery import Sink
 
 
 class FakeClock:
@@ -240,3 +249,137 @@ class MemoryLetters:
         """Let go."""
         self.asked.discard((sink, entry.id))
         del self.kept[sink, entry.id]
+
+
+KILL_POINTS = (
+    "after_append",
+    "after_decode",
+    "after_match",
+    "before_commit",
+    "after_commit",
+    "after_sink_ack",
+    "before_cursor",
+)
+"""Where a process can be killed: records appended; decoded; matched; within and after the transaction; a sink's acknowledgement; its cursor."""
+
+
+class KillPoint:
+    """Kills this process with SIGKILL when it passes a point for the n-th time: `KillPoint("after_match", 3)`."""
+
+    def __init__(self, name: str, times: int = 1) -> None:
+        """Wait for this point; the wrappers below say when it is passed."""
+        if name not in KILL_POINTS:
+            raise ValueError(f"expected one of {', '.join(KILL_POINTS)}, found {name}")
+        self._name = name
+        self._left = times
+        self._lock = Lock()
+
+    def passed(self, name: str) -> None:
+        """Die, if it is time."""
+        if name == self._name:
+            with self._lock:
+                self._left -= 1
+                if self._left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillingLog:
+    """A log (spike log, alert log, readers, all in one) whose process dies at a point; whatever else it offers is handed through."""
+
+    def __init__(self, log: Any, point: KillPoint) -> None:
+        """Wrap an open log."""
+        self._log = log
+        self._point = point
+
+    def __getattr__(self, name: str) -> Any:
+        """Hand through."""
+        return getattr(self._log, name)
+
+    def __enter__(self) -> Self:
+        """Hand through."""
+        self._log.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Hand through."""
+        self._log.__exit__(*error)
+
+    def append(self, values: Sequence[bytes]) -> int:
+        """Append, then pass `after_append`."""
+        offset: int = self._log.append(values)
+        self._point.passed("after_append")
+        return offset
+
+    def poll(self, position: int, max_bytes: int) -> list[Record]:
+        """Return records of which the last one passes `after_decode` when its offset is asked for: all values were read then."""
+        records: list[Record] = self._log.poll(position, max_bytes)
+        if records:
+            records[-1] = _Watched.of(records[-1], self._point)
+        return records
+
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+        """Commit; with alerts, pass `after_match` before, `before_commit` within and `after_commit` after the transaction."""
+        if not entries:
+            self._log.commit(entries, commit)
+            return
+        self._point.passed("after_match")
+        self._log.commit(_Walked(entries, self._point), commit)
+        self._point.passed("after_commit")
+
+    def advance(self, reader: str, cursor: Cursor, entries: Sequence[AlertEntry] = ()) -> None:
+        """Pass `before_cursor` if the reader is a sink's, then move it."""
+        if reader.startswith("deliver:"):
+            self._point.passed("before_cursor")
+        self._log.advance(reader, cursor, entries)
+
+
+class KillingSink:
+    """A sink whose process dies after an acknowledgement."""
+
+    def __init__(self, sink: Sink, point: KillPoint) -> None:
+        """Wrap a sink."""
+        self._sink = sink
+        self._point = point
+
+    def open(self) -> None:
+        """Hand through."""
+        self._sink.open()
+
+    def write(self, findings: Sequence[AlertEntry]) -> None:
+        """Write, then pass `after_sink_ack`."""
+        self._sink.write(findings)
+        self._point.passed("after_sink_ack")
+
+    def close(self) -> None:
+        """Hand through."""
+        self._sink.close()
+
+
+class _Walked(list["AlertEntry"]):
+    """Entries that pass `before_commit` when they have been walked over: the log does that within its transaction."""
+
+    def __init__(self, entries: Sequence[AlertEntry], point: KillPoint) -> None:
+        super().__init__(entries)
+        self._point = point
+
+    def __iter__(self) -> Iterator[AlertEntry]:
+        yield from super().__iter__()
+        self._point.passed("before_commit")
+
+
+class _Watched(Record):
+    """A record that passes `after_decode` when its offset is asked for."""
+
+    _point: KillPoint | None = None
+
+    @classmethod
+    def of(cls, record: Record, point: KillPoint) -> _Watched:
+        watched = cls(*record)
+        watched._point = point
+        return watched
+
+    @property
+    def offset(self) -> int:
+        if self._point:
+            self._point.passed("after_decode")
+        return self[0]
