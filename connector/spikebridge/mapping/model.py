@@ -244,17 +244,21 @@ class TestDeviceModel(Content):
     talks_to: list[Text] = Field([], description="Device ids or globs to which it is expected to talk.")
 
 
+def _as_spikes(value: object) -> object:
+    """Let a single neuron do without quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class TestSpikesModel(Content):
     """A stretch of a test that belongs to one device; stretches follow each other in time."""
 
     device: Text = Field("", description="The id of one of the test's devices. Default: the first.")
-    spikes: Prose = Field(description="Segments, as in the test's own `spikes`.")
+    spikes: Annotated[Prose, BeforeValidator(_as_spikes)] = Field(description="Segments, as in the test's own `spikes`.")
 
 
 def _as_stretches(value: object) -> object:
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return [{"spikes": str(value)}]
-    return value
+    text = _as_spikes(value)
+    return [{"spikes": text}] if isinstance(text, str) else value
 
 
 def _as_device(value: object) -> object:

@@ -59,7 +59,8 @@ def survey(rule_set: RuleSet, runs: Iterable[Sequence[Record]]) -> Survey:
         seen = {record.offset: record for record in run}
         alerts.update(raised.alert.rule.id for raised in engine.take(run).alerts)
         unmapped.update(listening.misses(run))
-    found = [Unmapped(layer, None if neuron == SUMMARY else neuron, spikes) for (layer, neuron), spikes in unmapped.most_common()]
+    ranked = sorted(unmapped.items(), key=lambda item: (-item[1], item[0]))
+    found = [Unmapped(layer, None if neuron == SUMMARY else neuron, spikes) for (layer, neuron), spikes in ranked]
     silent = [rule.info.id for rule in rule_set.rules if rule.info.id not in alerts]
     return Survey(records, found, silent, dict(sorted(alerts.items())))
 
