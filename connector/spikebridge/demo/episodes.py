@@ -100,9 +100,9 @@ LIVE = (
         "three devices flood one victim",
         [
             Burst(device, 42, 60, 5 * MS, at_ns=at * 50 * MS, peer=VICTIM)
-            for at, device in enumerate(("camera-2", "lock-1", "charger-4"))
+            for at, device in enumerate(("camera-2", "lock-1", "gateway-1"))
         ],
-        ["net-ddos-burst camera-2", "net-ddos-burst lock-1", "net-ddos-burst charger-4"],
+        ["net-ddos-burst camera-2", "net-ddos-burst lock-1", "net-ddos-burst gateway-1"],
         ("threat-spreads",),
     ),
     _episode(

@@ -1,0 +1,132 @@
+"""The demonstration's picture: a table that renews itself in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, Self
+
+from spikebridge.cli.terminal import printable
+from spikebridge.timestamps import second_text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import TextIO
+
+    from rich.console import Console, RenderableType
+
+    from spikebridge.alerts import Finding
+    from spikebridge.demo.play import Moment
+
+STYLES = {"Low": "cyan", "Medium": "yellow", "High": "red", "Critical": "bold white on red"}
+
+_REDRAW_S = 0.1
+_HEAD_ROWS = 8
+_FEWEST_ROWS = 5
+
+
+class View(Protocol):
+    """Shows moments, one after the other."""
+
+    def show(self, moment: Moment) -> None:
+        """Show one."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End, and leave the last picture behind."""
+
+
+def view(stream: TextIO, title: str) -> View:
+    """Choose by where the output goes."""
+    if not stream.isatty():
+        return Lines(stream)
+    from rich.console import Console
+
+    return Picture(title, Console(file=stream))
+
+
+def cells(finding: Finding) -> tuple[str, str, str, str, str]:
+    """Return time (UTC), severity, threat, where, and why, in letters that can't steer a terminal."""
+    from spikebridge.alerts import Alert
+
+    where = finding.device.id if isinstance(finding, Alert) else ", ".join(finding.devices)
+    threat = finding.rule.threat if isinstance(finding, Alert) else f"{finding.rule.threat} (incident)"
+    when = second_text(finding.time_ns // 1_000_000_000).replace("T", " ")
+    return when, finding.rule.severity, printable(threat), printable(where), printable(finding.explanation)
+
+
+class Lines:
+    """One line for each finding and each thing that happens."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream."""
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing is left open."""
+
+    def show(self, moment: Moment) -> None:
+        """Write what is new."""
+        if moment.note:
+            print(f"-- {printable(moment.note)}", file=self._stream)
+        for finding in moment.findings:
+            when, severity, threat, where, _ = cells(finding)
+            print(f"{when}  {severity:<8}  {threat:<33}  {where}", file=self._stream)
+        self._stream.flush()
+
+
+class Picture:
+    """The newest findings that fit, above them what happens and how much has passed."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        """Draw to a terminal."""
+        from rich.live import Live
+
+        self._title = title
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._findings: deque[Finding] = deque(maxlen=500)
+        self._note = ""
+        self._drawn_s = 0.0
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the last picture on the screen."""
+        self._live.stop()
+
+    def show(self, moment: Moment) -> None:
+        """Draw anew, unless that was done a moment ago and nothing has happened since."""
+        self._findings.extend(moment.findings)
+        self._note = moment.note or self._note
+        now_s = time.monotonic()
+        if moment.note or moment.findings or now_s - self._drawn_s > _REDRAW_S:
+            self._drawn_s = now_s
+            self._live.update(self._draw(moment), refresh=True)
+
+    def _draw(self, moment: Moment) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        worker = f"worker {moment.worker}" if moment.worker else "no worker"
+        counts = f"{moment.records:,} records sent, {moment.waiting:,} not committed yet, {worker}"
+        table = Table(expand=True, box=None, pad_edge=False, header_style="bold")
+        for name, width in (("time (UTC)", 19), ("severity", 8), ("threat", 29), ("where", 24)):
+            table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
+        table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")
+        rows = max(_FEWEST_ROWS, self._console.size.height - _HEAD_ROWS)
+        for finding in list(self._findings)[-rows:]:
+            when, severity, threat, where, why = cells(finding)
+            table.add_row(when, Text(severity, STYLES[severity]), Text(threat), Text(where), Text(why, "dim"))
+        head = [Text(self._title, "bold"), Text(counts, "dim"), Text(f"now: {printable(self._note)}"), Text("")]
+        return Group(*head, table)
