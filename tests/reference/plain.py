@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from spikebridge.spikes.parts import unpack_record
 from spikebridge.spikes.frame import marker_of
+from spikebridge.spikes.parts import unpack_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from spikebridge.spikes.parts import Part
     from spikebridge.spikes.record import Record
 
-OUTPUT, SUMMARY = 1, 0xFFFF_FFFF
+OUTPUT, SUMMARY, BEFORE = 1, 0xFFFF_FFFF, -1
+
+FrameKey = tuple[str, int, int, int]
+Found = tuple[int, str, str, int, int, int, bool]
+Held = dict[tuple[str, str], tuple[int, int, bool]]
 
 
 class PlainAlert(NamedTuple):
@@ -62,10 +66,10 @@ class PlainEngine:
         """Begin a life with a revision in force."""
         self.revisions = revisions
         self.live = live
-        self.now: int | None = None
+        self.now = BEFORE
         self.gap = 0
         self.seen: dict[str, int] = {}
-        self.frames: list[tuple[tuple, int, int]] = []
+        self.frames: list[tuple[FrameKey, int]] = []
         self.windows: dict[tuple[str, str], PlainWindow] = {}
         self.held: dict[tuple[str, int, str], dict[int, int]] = {}
         self.fired: dict[tuple[str, str], int] = {}
@@ -80,18 +84,18 @@ class PlainEngine:
         if schedule and record.offset in schedule:
             self.switch(schedule[record.offset])
         limits = self.revision.rule_set.limits
-        found: list[tuple] = []
-        now = record.append_ns if self.now is None else max(self.now, record.append_ns)
+        found: list[Found] = []
+        now = max(self.now, record.append_ns)
         if now - record.append_ns > limits.clock_fall_ns:
             self.hold(found, (0, "log_clock", ""), 60_000_000_000, now, record.append_ns)
-        if self.now is None or (self.live and now - self.now > limits.gap_ns):
-            if self.now is not None:
+        if self.now == BEFORE or (self.live and now - self.now > limits.gap_ns):
+            if self.now != BEFORE:
                 self.hold(found, (0, "log_gap", ""), 60_000_000_000, now, now)
             self.gap = now
         self.now = now
         self.clocks(found)
         parts = unpack_record(record._replace(append_ns=now), limits.frame_ns)
-        self.record(found, record, parts)
+        self.record(found, parts)
         alerts = [
             PlainAlert(record.offset, ordinal, rule, device, now // suppress, time, hidden, moved, self.revision.number)
             for ordinal, (_, rule, device, suppress, time, hidden, moved) in enumerate(sorted(found, key=lambda alert: alert[:3]))
@@ -102,8 +106,10 @@ class PlainEngine:
             self.pairs.append((record.offset + 1, number))
         return alerts
 
-    def hold(self, found: list, key: tuple[int, str, str], suppress: int, now: int, time: int, moved: bool = False) -> None:  # noqa: FBT001, FBT002
-        """A condition holds at this record: the first time in an interval is an alert."""
+    def hold(
+        self, found: list[Found], key: tuple[int, str, str], suppress: int, now: int, time: int, moved: bool = False
+    ) -> None:
+        """Note that a condition holds at this record: the first time in an interval is an alert."""
         _, rule, device = key
         counts = self.held.setdefault((rule, suppress, device), {})
         interval = now // suppress
@@ -111,11 +117,11 @@ class PlainEngine:
             found.append((*key, suppress, time, max(0, counts.get(interval - 1, 0) - 1), moved))
         counts[interval] = counts.get(interval, 0) + 1
 
-    def clocks(self, found: list) -> None:
+    def clocks(self, found: list[Found]) -> None:
         """Absence, before the record itself counts."""
         inventory = {device.info.id for device in self.revision.rule_set.devices}
         for rule in self.rules("absence"):
-            for device in sorted(inventory | {name for name, at in self.seen.items() if at >= self.gap}):
+            for device in sorted(inventory | set(self.seen)):
                 reached, until = self.reach(rule, device)
                 start = max(
                     self.seen.get(device, 0),
@@ -124,18 +130,20 @@ class PlainEngine:
                     self.since.get((rule.info.id, device), 0),
                     until,
                 )
+                if device not in inventory and self.seen[device] != start:
+                    continue
                 due = start + rule.info.within_ns
                 if reached and until <= self.now and due <= self.now and self.fired.get((rule.info.id, device)) != start:
                     self.fired[rule.info.id, device] = start
                     self.hold(found, (1, rule.info.id, device), rule.info.suppress_ns, self.now, due)
 
-    def record(self, found: list, record: Record, parts: list[Part]) -> None:
+    def record(self, found: list[Found], parts: list[Part]) -> None:
         """Admit the record's frames and count their spikes."""
         limits, now = self.revision.rule_set.limits, self.now
         inventory = {device.info.id for device in self.revision.rule_set.devices}
-        held: dict[tuple[str, str], tuple] = {}
+        held: Held = {}
         crowded = False
-        verdicts: dict[tuple, bool] = {}
+        verdicts: dict[FrameKey, bool] = {}
         for part in parts:
             if part.device_id not in inventory:
                 crowd = self.crowd.setdefault(now // limits.crowd_ns, set())
@@ -146,8 +154,8 @@ class PlainEngine:
             self.seen[part.device_id] = now
             key = (part.device_id, part.boot, part.seq, part.crc)
             if part.boot and key not in verdicts:
-                verdicts[key] = any(k == key and now - at <= limits.late_ns for k, at, offset in self.frames)
-                self.frames.append((key, now, record.offset))
+                verdicts[key] = any(k == key and now - at <= limits.late_ns for k, at in self.frames)
+                self.frames.append((key, now))
             if verdicts.get(key) or part.role != OUTPUT:
                 continue
             within = part.start_ns >= now - limits.late_ns and part.end_ns <= now + limits.future_ns
@@ -158,7 +166,7 @@ class PlainEngine:
         for (rule, device), (suppress, time, moved) in held.items():
             self.hold(found, (2, rule, device), suppress, now, time, moved)
 
-    def count(self, held: dict, part: Part, shift: int) -> None:
+    def count(self, held: Held, part: Part, shift: int) -> None:
         """Count a frame's rows, one by one, under every rule that concerns them."""
         device = self.device(part.device_id)
         names = next((c.layers for c in self.revision.rule_set.classes if c.name == device.device_class), {}) if device else {}
@@ -200,18 +208,18 @@ class PlainEngine:
     def came(self, rule: Rule, before: Revision, device: str) -> bool:
         """Whether a rule now concerns a device otherwise than before."""
         was, now = self.info(before, device), self.device(device)
-        classes = ((was and was.device_class) or "") != ((now and now.device_class) or "")
+        classes = (was.device_class if was else "") != (now.device_class if now else "")
         return (classes and any(cell.layer for cell in rule.cells)) or self.fits(rule, before, device) != self.fits(
             rule, self.revision, device
         )
 
-    def matching(self, rule: Rule, revision: Revision) -> tuple:
-        """What must be unchanged for a rule to keep its windows."""
+    def matching(self, rule: Rule, revision: Revision) -> tuple[object, ...]:
+        """Return what must be unchanged for a rule to keep its windows."""
         layers = [(c.name, c.layers) for c in revision.rule_set.classes if c.layers]
         return rule.matching, layers if any(cell.layer for cell in rule.cells) else None
 
     def rules(self, kind: str) -> list[Rule]:
-        """The rules of a kind in force."""
+        """Return the rules of a kind in force."""
         return [rule for rule in self.revision.rule_set.rules if rule.info.kind == kind]
 
     def names(self, rule: Rule, layer: str, neuron: int) -> bool:
@@ -234,7 +242,7 @@ class PlainEngine:
         ends = [e.until_ns for e in rule.excepted if self.selects(e.selector, info, device)]
         return 0 not in ends, max(ends, default=0)
 
-    def fits(self, rule: Rule, revision: Revision, device: str) -> tuple[bool, int]:
+    def fits(self, rule: Rule, revision: Revision, device: str) -> tuple[()] | tuple[bool, int]:
         """`reach` under another revision."""
         current, self.revision = self.revision, revision
         try:
@@ -253,10 +261,10 @@ class PlainEngine:
         return not selector.site or (info is not None and info.site == selector.site)
 
     def device(self, name: str) -> DeviceInfo | None:
-        """The inventory's entry, if there is one."""
+        """Return the inventory's entry, if there is one."""
         return self.info(self.revision, name)
 
     @staticmethod
     def info(revision: Revision, name: str) -> DeviceInfo | None:
-        """The entry in a revision's inventory."""
+        """Return the entry in a revision's inventory."""
         return next((device.info for device in revision.rule_set.devices if device.info.id == name), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,6 +29,9 @@ from spikebridge.mapping.rules import (
 )
 from spikebridge.spikes.frame import Head, encode_counts, encode_events, encode_tick
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 START_NS = 1_700_000_000 * SECOND
 LIMITS = Limits(
     late_ns=60 * SECOND,
@@ -44,7 +48,14 @@ STRANGERS = tuple(f"guest-{number}" for number in range(6))
 
 
 def rule(
-    name: str, neurons: tuple[int, int] | None, *, count: int = 1, within: int = 1, suppress: int = 20, **reach: object
+    name: str,
+    neurons: tuple[int, int] | None,
+    *,
+    count: int = 1,
+    within: int = 1,
+    suppress: int = 20,
+    devices: Sequence[Selector] = (),
+    excepted: Sequence[Exclusion] = (),
 ) -> Rule:
     """Make a counting rule in seconds; without neurons it counts summaries of layer `out`."""
     info = RuleInfo(
@@ -58,15 +69,15 @@ def rule(
         suppress_ns=suppress * SECOND,
     )
     cells = [Cell(first=neurons[0], last=neurons[1])] if neurons else [Cell(layer="out")]
-    return Rule(info=info, cells=cells, **reach)
+    return Rule(info=info, cells=cells, devices=[*devices], excepted=[*excepted])
 
 
-def absence(name: str, span: int, *, suppress: int = 20, **reach: object) -> Rule:
+def absence(name: str, span: int, *, suppress: int = 20, devices: Sequence[Selector] = ()) -> Rule:
     """Make an absence rule in seconds."""
     info = RuleInfo(
         id=name, kind="absence", threat=name, severity="Low", digest=name, within_ns=span * SECOND, suppress_ns=suppress * SECOND
     )
-    return Rule(info=info, **reach)
+    return Rule(info=info, devices=[*devices])
 
 
 def revisions() -> dict[int, Revision]:

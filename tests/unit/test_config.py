@@ -36,7 +36,7 @@ def test_no_configuration_is_a_whole_one() -> None:
     """Spool and store in ./data, the shipped mappings, the embedded store as sink."""
     config = load_config(None, {})
 
-    assert (config.tenant, config.data, config.inventory) == ("default", Path.cwd() / "data", None)
+    assert (config.tenant, config.data, config.inventory) == ("default", Path("data"), None)
     assert config.mappings == (shipped_mappings(),)
     assert config.limits == Limits()
     assert [(sink.name, sink.type) for sink in config.sinks.values()] == [("store", "store")]

@@ -32,7 +32,7 @@ def test_scalars_read_as_in_yaml_1_2() -> None:
     """`no` is Norway, a date is a text, a leading zero makes an id and not a number."""
     text = "[no, on, yes, 2026-11-21, 007, 1:30, 0x1F, 1_000, true, false, null, ~, 42, -1, 1.5, 1e3, '42', .5, nan]"
 
-    expected = ["no", "on", "yes", "2026-11-21", "007", "1:30", "0x1F", "1_000"]
+    expected: list[object] = ["no", "on", "yes", "2026-11-21", "007", "1:30", "0x1F", "1_000"]
     expected += [True, False, None, None, 42, -1, 1.5, 1000.0, "42", 0.5, "nan"]
     assert read_yaml(text, "f").root.plain() == expected
 

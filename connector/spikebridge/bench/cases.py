@@ -18,13 +18,13 @@ from spikebridge.mapping.engine import alerts_of
 from spikebridge.mapping.match import Matcher
 from spikebridge.spikes.decode import Decoder
 from spikebridge.spikes.names import Devices, Layers
-from spikebridge.spikes.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spikebridge.mapping.match import Match
     from spikebridge.mapping.rules import Revision
+    from spikebridge.spikes.record import Record
 
 CHUNK_FRAMES = 128
 PEER_SHARE = 20
@@ -190,8 +190,8 @@ def memory_here() -> float:
 
 def start() -> list[Line]:
     """`spikebridge --help` as a whole process, beside the interpreter that starts and does nothing."""
-    took = seconds(lambda: subprocess.run([sys.executable, "-m", "spikebridge", "--help"], check=True, capture_output=True), 7)  # noqa: S603
-    bare = seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True, capture_output=True), 7)  # noqa: S603
+    took = seconds(lambda: subprocess.run([sys.executable, "-m", "spikebridge", "--help"], check=True, capture_output=True), 7)
+    bare = seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True, capture_output=True), 7)
     return [Line(name="help", value=round(took, 3), unit="s", must=0.3, aim=0.15, peer="python -c pass", ratio=took / bare)]
 
 

@@ -44,7 +44,8 @@ class RowByRow:
         """Count the spikes of single JSON events whose time is a number of nanoseconds."""
         for value in values:
             event = _event.decode(value)
-            self._spike(event.device_id.encode(), event.neuron_id, event.time, append_ns)  # type: ignore[arg-type] -- see the docstring
+            if isinstance(event.neuron_id, int) and isinstance(event.time, int):
+                self._spike(event.device_id.encode(), event.neuron_id, event.time, append_ns)
 
     def _spike(self, device: bytes, neuron: int, time_ns: int, append_ns: int) -> None:
         for rule in self._rules.get(neuron, ()):

@@ -3,6 +3,8 @@ Absence: no record of any kind from a device for a span of append time.
 
 A rule's clock for a device runs from the latest of: the device's last record, the end of a log gap, the moment from which on the rule concerns
 the device. It fires once, at the first record at or after that time + span, and rests until one of the three moves.
+A device outside the inventory is watched only while its clock runs from its own last record: how long ago others were seen is more than the
+look-back knows.
 """
 
 from __future__ import annotations
@@ -110,9 +112,7 @@ class Clocks:
         self._grow(len(seen.at_ns))
         start = self._starts(devices, seen, since)
         due = start + self._span_ns
-        running = (
-            (known[devices] | (seen.at_ns[devices] >= seen.gap_ns)) & (self._fired[devices] != start) & (since[devices] <= now_ns)
-        )
+        running = (known[devices] | (seen.at_ns[devices] == start)) & (self._fired[devices] != start)
         over = running & (due <= now_ns)
         fired = [
             Silent(device, int(start[at]), self._start_offset(device, int(start[at]), seen), int(due[at]))
@@ -121,9 +121,7 @@ class Clocks:
         self._fired[devices[over]] = start[over]
         if everyone:
             self._horizon_ns = now_ns + min(self._span_ns, HORIZON_NS)
-            waiting = (known[devices] | (seen.at_ns[devices] >= seen.gap_ns)) & (self._fired[devices] != start)
-            waiting &= (due < self._horizon_ns) & ~over
-            soon = np.flatnonzero(waiting)
+            soon = np.flatnonzero(running & ~over & (due < self._horizon_ns))
             order = np.lexsort((devices[soon], due[soon]))[::-1]
             self._close = [(int(due[at]), int(devices[at])) for at in soon[order]]
         return fired

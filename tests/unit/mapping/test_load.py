@@ -583,7 +583,7 @@ def as_yaml(value: object) -> str:
         return "[" + ", ".join(map(as_yaml, value)) + "]"
     if isinstance(value, str):
         return '"' + "".join(letter if letter.isalnum() or letter in "-_ " else f"\\U{ord(letter):08x}" for letter in value) + '"'
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[arg-type, call-overload]
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 ENTRIES = st.lists(st.dictionaries(st.sampled_from(NAMES), TREES, max_size=8), max_size=4)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spikebridge.mapping.windows import Marks, Windows
 
 START = 1_000
+Row = tuple[int, int, int]
 
 
 @dataclass
@@ -35,7 +36,7 @@ class PlainWindow:
 streams = st.lists(st.tuples(st.integers(0, 3), st.integers(-25, 60), st.integers(1, 4)), min_size=1, max_size=120)
 
 
-def fed(windows: Windows, rows: list[tuple[int, int, int]], *, weighted: bool) -> dict[int, list[tuple[bool, int]]]:
+def fed(windows: Windows, rows: list[Row], *, weighted: bool) -> dict[int, list[tuple[bool, int]]]:
     """Feed one cut of a stream, device by device, and return what each device's rows gave."""
     order = sorted(range(len(rows)), key=lambda at: rows[at][0])
     device = np.array([rows[at][0] for at in order], np.int32)
@@ -51,7 +52,9 @@ def fed(windows: Windows, rows: list[tuple[int, int, int]], *, weighted: bool) -
 @given(
     stream=streams, count=st.integers(1, 6), within=st.integers(1, 30), cuts=st.lists(st.integers(1, 40)), weighted=st.booleans()
 )
-def test_any_stream_and_any_cuts_give_what_a_list_of_times_gives(stream, count, within, cuts, weighted):
+def test_any_stream_and_any_cuts_give_what_a_list_of_times_gives(
+    *, stream: list[Row], count: int, within: int, cuts: list[int], weighted: bool
+) -> None:
     """Out of order, clamped, begun anew, weighted, cut anywhere: every row's verdict and the window's time are the same."""
     rows, time = [], START
     for device, step, weight in stream:
@@ -71,7 +74,7 @@ def test_any_stream_and_any_cuts_give_what_a_list_of_times_gives(stream, count, 
             assert fed(windows, part, weighted=weighted) == expected
 
 
-def test_a_closed_window_is_free_and_its_place_is_used_again():
+def test_a_closed_window_is_free_and_its_place_is_used_again() -> None:
     """Closing forgets only windows that no later row can be counted with."""
     windows = Windows(3, 10)
     windows.feed(np.array([0, 1], np.int32), np.array([100, 120]), None)
@@ -83,7 +86,7 @@ def test_a_closed_window_is_free_and_its_place_is_used_again():
     assert windows.open == 2
 
 
-def test_a_dropped_device_begins_with_an_empty_window():
+def test_a_dropped_device_begins_with_an_empty_window() -> None:
     """A device that leaves a rule's reach takes nothing back with it."""
     windows = Windows(2, 10)
     windows.feed(np.array([7], np.int32), np.array([100]), None)
@@ -92,7 +95,7 @@ def test_a_dropped_device_begins_with_an_empty_window():
     assert windows.feed(np.array([7], np.int32), np.array([101]), None)[0].tolist() == [False]
 
 
-def test_times_that_span_too_much_for_one_pass_are_lifted_window_by_window():
+def test_times_that_span_too_much_for_one_pass_are_lifted_window_by_window() -> None:
     """The slow path of lifting is taken, and right, where times lie years apart."""
     device = np.repeat(np.arange(2000, dtype=np.int32), 3)
     time = np.tile(np.array([1 << 60, (1 << 60) - 5, 1 << 61]), 2000)
@@ -103,7 +106,7 @@ def test_times_that_span_too_much_for_one_pass_are_lifted_window_by_window():
 
 
 @given(held=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60), cuts=st.lists(st.integers(1, 20)))
-def test_marks_let_one_alert_through_for_each_interval_and_count_the_rest(held, cuts):
+def test_marks_let_one_alert_through_for_each_interval_and_count_the_rest(held: list[tuple[int, int]], cuts: list[int]) -> None:
     """`suppressed_before` counts the records at which the condition held in the interval directly before, beyond the one that alerted."""
     interval, records = 0, []
     for device, step in held:
@@ -121,7 +124,7 @@ def test_marks_let_one_alert_through_for_each_interval_and_count_the_rest(held, 
         part = sorted(records[low : low + cut], key=lambda record: record[0])
         low += cut
         if part:
-            device = np.array([record[0] for record in part], np.int32)
-            result = marks.feed(device, np.array([record[1] for record in part]))
+            devices = np.array([record[0] for record in part], np.int32)
+            result = marks.feed(devices, np.array([record[1] for record in part]))
             found += [(*part[at], hidden) for at, hidden in zip(result.alerts.tolist(), result.before.tolist(), strict=True)]
     assert sorted(found) == sorted(expected)
