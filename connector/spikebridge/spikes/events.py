@@ -133,7 +133,7 @@ def read_events(value: bytes, append_ns: int) -> tuple[list[Told], list[Fault]]:
     if len(value) > MAX_FRAME_BYTES:
         return [], [Fault(0, f"record: expected at most {MAX_FRAME_BYTES} bytes, found {len(value)}", value)]
     faults: list[Fault] = []
-    events: list[tuple[int, str, Event]] = []
+    events: list[tuple[int, str, bytes, Event]] = []
     try:
         for part, where, raw in _pieces(value):
             try:
@@ -145,11 +145,11 @@ def read_events(value: bytes, append_ns: int) -> tuple[list[Told], list[Fault]]:
     if len(events) > MAX_ROWS:
         return [], [Fault(0, f"record: expected at most {MAX_ROWS} events, found {len(events)}", value)]
     told = []
-    for part, where, event in events:
+    for part, where, raw, event in events:
         try:
             told.append(check_event(part, event, append_ns))
         except ValueError as error:
-            faults.append(Fault(part, f"{where}.{error}".removeprefix("."), encode_event(event)))
+            faults.append(Fault(part, f"{where}.{error}".removeprefix("."), raw or encode_event(event)))
     return told, sorted(faults)
 
 
@@ -270,17 +270,17 @@ def _is_object(line: tuple[int, bytes]) -> bool:
     return line[1][:1] == b"{"
 
 
-def _piece(raw: bytes, part: int, where: str) -> list[tuple[int, str, Event]]:
+def _piece(raw: bytes, part: int, where: str) -> list[tuple[int, str, bytes, Event]]:
     """Read one event, or columns where the record itself is an object with a list under a known key."""
     try:
-        return [(part, where, decode_event(raw))]
+        return [(part, where, raw, decode_event(raw))]
     except msgspec.ValidationError:
         if where or raw[:1] != b"{":
             raise
         keys = _decode_keys(raw)
         if not any(bytes(keys.get(key, b"")).lstrip()[:1] == b"[" for key in Event.__struct_fields__):
             raise
-    return [(at, f"[{at}]", event) for at, event in enumerate(_expanded(_decode_columns(raw)))]
+    return [(at, f"[{at}]", b"", event) for at, event in enumerate(_expanded(_decode_columns(raw)))]
 
 
 def _expanded(columns: EventColumns) -> list[Event]:

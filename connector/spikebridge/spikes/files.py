@@ -31,8 +31,8 @@ def _frames(stream: BinaryIO, held: bytes) -> Iterator[tuple[int, bytes]]:
     passed = begin = 0
     while True:
         size = _good(held, begin)
-        if not size and len(held) - begin <= MAX_FRAME_BYTES:
-            held, passed, begin = held[begin:] + _read(stream, 2 * MAX_FRAME_BYTES), passed + begin, 0
+        while not size and len(held) - begin <= MAX_FRAME_BYTES and (more := _some(stream, 2 * MAX_FRAME_BYTES)):
+            held, passed, begin = held[begin:] + more, passed + begin, 0
             size = _good(held, 0)
         if not size:
             following = held.find(MAGIC, begin + 1, begin + MAX_FRAME_BYTES + len(MAGIC))
@@ -80,3 +80,9 @@ def _read(stream: BinaryIO, size: int) -> bytes:
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)
+
+
+def _some(stream: BinaryIO, size: int) -> bytes:
+    """Read what is there, at least a byte until the end: the next frame of a pipe may be long in coming."""
+    piece: bytes = getattr(stream, "read1", stream.read)(size)
+    return piece
