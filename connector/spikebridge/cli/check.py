@@ -106,7 +106,8 @@ def sort(paths: Sequence[Path]) -> Found:
             found.problems += error.problems
             continue
         found.problems += found.config.warnings
-        found.mappings += [one for one in found.config.mappings if one not in found.mappings]
+        known = {one.resolve() for one in found.mappings}
+        found.mappings += [one for one in files_of(found.config.mappings, found.problems) if one.resolve() not in known]
         found.inventory = found.inventory or found.config.inventory
     return found
 

@@ -35,7 +35,7 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration that holds: paths are absolute, settings typed, secrets in place."""
+    """A configuration that holds: paths begin at its file, settings are typed, secrets in place."""
 
     tenant: str
     data: Path
@@ -52,7 +52,7 @@ class Config:
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Load the configuration, or the default one; `ContentError` names every problem at once."""
-    directory = path.parent.resolve() if path else Path.cwd()
+    directory = path.parent if path else Path()
     document = _read(path) if path else Document("(no configuration)", Node(Place("(no configuration)", 1, 1), entries={}))
     overlay = lay_environment(document, environ, [*ConfigModel.model_fields])
     problems = [*overlay.problems, *lay_secrets(document, environ, directory)]
