@@ -13,7 +13,7 @@ import numpy as np
 
 from spikebridge.spikes.batch import Batch, Refused
 from spikebridge.spikes.columns import Columns, FlatRows, PackedRows
-from spikebridge.spikes.frame import is_frame
+from spikebridge.spikes.layout import MAGIC
 from spikebridge.spikes.packed import read_packed
 from spikebridge.spikes.parts import Part, Reading, read_record, unpack_record
 from spikebridge.spikes.told import read_told
@@ -42,7 +42,7 @@ class Decoder:
         """Read records, whatever their bytes; what is refused is in the batch, and its neighbours count."""
         append = np.array([record.append_ns for record in records], np.int64)
         values = [record.value for record in records]
-        packed = np.fromiter(map(is_frame, values), np.bool_, len(values))
+        packed = np.array([value[:4] == MAGIC for value in values], np.bool_)
         pieces: list[Columns] = []
         left: list[int] = []
         if packed.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,7 +67,7 @@ def read_told(
         kept = np.flatnonzero(~bad[of])
         events = [events[place] for place in kept.tolist()]
         of, device, layer, time = of[kept], device[kept], layer[kept], time[kept]
-    seen = np.unique(device)
+    seen = np.flatnonzero(_marked(device, len(codes)))
     index = np.zeros(len(codes), np.int32)
     index[seen] = names[0].intern([raws[code] for code in seen.tolist()])
     wire = np.array([one if isinstance(one, int) else names[1].code(one) for one in layers], np.int32)
@@ -133,6 +134,9 @@ def _of_texts(texts: list[str]) -> Ints | None:
 
 def _decoded(values: Sequence[bytes]) -> tuple[list[Event], list[int]]:
     """Decode records, all or none of each; a count of 0 leaves a record to the plain reader."""
+    if max(map(len, values), default=0) <= MAX_FRAME_BYTES:
+        with suppress(*UNREADABLE):
+            return list(map(decode_event, values)), [1] * len(values)
     events: list[Event] = []
     counts = []
     for value in values:
@@ -231,7 +235,7 @@ def _columns(
     start, end = _spans(of, device, (time, time))
     first = _firsts(of, device)[cut]
     frame_of = of[cut]
-    held = np.unique(frame_of)
+    held = np.flatnonzero(_marked(frame_of, len(values)))
     crcs = np.zeros(len(values), np.uint32)
     crcs[held] = np.fromiter(map(crc32c, [values[place] for place in held.tolist()]), np.uint32, len(held))
     return Columns(
@@ -247,6 +251,13 @@ def _columns(
         crc=crcs[frame_of],
         rows=FlatRows(np.cumsum(n) - n, n.astype(np.int64), np.array(neurons, np.uint32), time[rows], weight),
     )
+
+
+def _marked(places: Ints, size: int) -> Bools:
+    """Say which of so many places occur."""
+    found = np.zeros(size, np.bool_)
+    found[places] = True
+    return found
 
 
 def _firsts(of: Places, device: Ints) -> Places:

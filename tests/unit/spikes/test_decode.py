@@ -214,7 +214,7 @@ def test_json_alone_is_read_alike(values: list[bytes], shuffle: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=20_000)
+@settings(max_examples=4_000)
 @given(st.lists(VALUES, max_size=12), st.integers(0, 9))
 def test_a_batch_is_what_its_records_read_one_by_one_at_length(values: list[bytes], shuffle: int) -> None:
     """The same, for longer."""
