@@ -42,6 +42,7 @@ class IncidentStage:
         self._clock = clock
         self._correlator: Correlator | None = None
         self._grown: list[AlertEntry] = []
+        self._waiting = 0
         self._committed = -1
         self._committed_at_ns = 0
         self._looked_at_ns = 0
@@ -62,20 +63,22 @@ class IncidentStage:
         """
         Correlate the next alerts and append the incidents that grew; return how many entries there were.
 
+        With a backlog the evaluation waits until an eighth of what is held is new, so that its work stays in proportion.
         What the log could not take stays, and is the first thing that the next step appends.
         """
         if self._grown:
             self._commit()
         self._follow_revisions()
-        entries = self._log.poll_alerts(self.position, BATCH_ENTRIES) if self._correlator else []
-        if self._correlator and entries:
-            self._grown = [incident_entry(incident) for incident in self._correlator.feed(_alerts(entries))]
+        correlator = self._correlator
+        if correlator is None:
+            return 0
+        entries = self._log.poll_alerts(self.position, BATCH_ENTRIES)
+        if entries:
+            correlator.take(_alerts(entries))
             self.position = entries[-1].offset + 1
-            self._metrics.set(numbers.INCIDENT_ALERTS, self._correlator.held)
-            self._metrics.set(numbers.INCIDENTS_LEFT_OUT, self._correlator.left_out)
-        due = self.position != self._committed and self._clock() - self._committed_at_ns >= COMMIT_EVERY_NS
-        if self._grown or due:
-            self._commit()
+            self._waiting += len(entries)
+        if len(entries) < BATCH_ENTRIES or self._waiting >= correlator.held // 8:
+            self._settle(correlator)
         return len(entries)
 
     def drain(self) -> None:
@@ -85,7 +88,20 @@ class IncidentStage:
 
     def close(self) -> None:
         """Commit the position."""
-        if self._grown or self.position != self._committed:
+        if self._correlator:
+            self._settle(self._correlator)
+        if self.position != self._committed:
+            self._commit()
+
+    def _settle(self, correlator: Correlator) -> None:
+        """Evaluate what was taken; commit incidents at once, the position alone at most once a second."""
+        if self._waiting:
+            self._grown += map(incident_entry, correlator.grown())
+            self._waiting = 0
+            self._metrics.set(numbers.INCIDENT_ALERTS, correlator.held)
+            self._metrics.set(numbers.INCIDENTS_LEFT_OUT, correlator.left_out)
+        due = self.position != self._committed and self._clock() - self._committed_at_ns >= COMMIT_EVERY_NS
+        if self._grown or due:
             self._commit()
 
     def _commit(self) -> None:
@@ -105,9 +121,12 @@ class IncidentStage:
             return
         content = self._revisions.revision(number)
         if content is not None:
+            if self._correlator:
+                self._settle(self._correlator)
             correlator = Correlator(self._tenant, read_revision(number, content))
             for entries in self._day():
-                correlator.feed(_alerts(entries))
+                correlator.take(_alerts(entries))
+            correlator.grown()
             self._correlator = correlator
 
     def _day(self) -> Iterator[Sequence[AlertEntry]]:

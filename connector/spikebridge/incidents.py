@@ -92,6 +92,8 @@ class Correlator:
         self._alerts: dict[_Key, list[Seen]] = {}
         self._sizes: dict[_Key, int] = {}
         self._held: dict[str, tuple[Seen, list[_Key]]] = {}
+        self._touched: set[_Key] = set()
+        self._grown: dict[str, Incident] = {}
         self._order: deque[tuple[int, str]] = deque()
         self._now_ns = 0
         self._minute = 0
@@ -101,23 +103,29 @@ class Correlator:
         """How many alerts are held."""
         return len(self._held)
 
-    def feed(self, alerts: Iterable[tuple[Alert, int]]) -> list[Incident]:
-        """
-        Take alerts, each with its append time in the alert log; return the incidents that they changed, sorted.
-
-        An alert that is held already (a repeat) changes nothing.
-        """
-        grown: dict[str, Incident] = {}
-        touched: set[_Key] = set()
+    def take(self, alerts: Iterable[tuple[Alert, int]]) -> None:
+        """Hold alerts, each with its append time in the alert log; one that is held already (a repeat) changes nothing."""
         for alert, append_ns in alerts:
             self._now_ns = max(self._now_ns, append_ns)
             if self._now_ns // MINUTE > self._minute:
-                grown |= self._evaluate_all(touched)
-                touched.clear()
+                self._evaluate_touched()
                 self._forget()
-            touched.update(self._take(alert))
-        grown |= self._evaluate_all(touched)
+            self._touched.update(self._take(alert))
+
+    def grown(self) -> list[Incident]:
+        """
+        Return the incidents that have grown since the last call, sorted.
+
+        The work is linear in the alerts of the groups that were touched: the more are held, the rarer a caller with a backlog asks.
+        """
+        self._evaluate_touched()
+        grown, self._grown = self._grown, {}
         return sorted(grown.values(), key=lambda incident: (incident.rule.id, incident.group, incident.interval_start_ns))
+
+    def feed(self, alerts: Iterable[tuple[Alert, int]]) -> list[Incident]:
+        """Take alerts and return the incidents that have grown."""
+        self.take(alerts)
+        return self.grown()
 
     def _take(self, alert: Alert) -> Iterable[_Key]:
         """Hold an alert; return the keys whose incidents it may change: a pattern ends less than a timespan after it."""
@@ -135,8 +143,9 @@ class Correlator:
         self._order.append((self._now_ns, seen.id))
         return [*keys, *(self._beside(key, 1) for key in keys)]
 
-    def _evaluate_all(self, keys: Iterable[_Key]) -> dict[str, Incident]:
-        return {incident.id: incident for key in keys if (incident := self._evaluate(key))}
+    def _evaluate_touched(self) -> None:
+        self._grown |= {incident.id: incident for key in self._touched if (incident := self._evaluate(key))}
+        self._touched.clear()
 
     def _evaluate(self, key: _Key) -> Incident | None:
         """Return the incident under the key if it has grown."""

@@ -209,3 +209,20 @@ def test_the_position_alone_is_committed_at_most_once_a_second() -> None:
     clock.advance(MINUTE)
     stage.step()
     assert log.cursor(READER) == Cursor(2)
+
+
+def test_a_backlog_is_evaluated_rarely_and_loses_nothing() -> None:
+    """Thousands of alerts of one site end as one incident that counts them all, appended a few times only; a kill in between repeats none."""
+    clock = FakeClock()
+    log = a_log(clock)
+    append(log, *(an_alert(number, number % 7, f"device-{number}") for number in range(9_000)))
+    stage = a_stage(log, clock)
+    stage.step()
+    stage.step()
+    stage = a_stage(log, clock)
+    stage.drain()
+    stage.close()
+    versions = [version for version, _ in incidents(log)]
+    assert versions == sorted(set(versions))
+    assert versions[-1] == 9_000
+    assert len(versions) <= 6
