@@ -32,11 +32,17 @@ COMMANDS = {
     "bench": "measure speed and memory on this machine, ratios to a plain peer in the same run",
     "check": "check configuration, inventory and mappings, and run their tests",
     "deadletters": "list, show, retry or drop what could not be read or delivered",
+    "demo": "play attacks on a small site through the real product, and watch its alerts",
+    "explain": "say in words why an alert exists, and which spikes counted",
     "frames": "show frames as readable JSON lines, and why a refused one was refused",
     "init": "write a commented configuration, inventory and mapping to begin with",
     "list": "list the logs, sinks and formats there are",
     "publish": "make mappings and inventory the next revision",
+    "replay": "compute an alert again from its evidence and compare every byte",
+    "run": "read the spike log, raise alerts, deliver them",
     "schema": "print the JSON Schema of mappings, inventory, configuration or JSON events",
+    "send": "append frames or JSON lines to a spike log",
+    "status": "show positions, cursors, lag, last errors and the revision in force",
 }
 
 UNLISTED = {
