@@ -57,8 +57,8 @@ class Database:
         self.read_only = read_only
         self._schema = schema
         self._faults = faults
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: dict[threading.Thread, sqlite3.Connection] = {}
+        self._opening = threading.Lock()
         if read_only:
             if not path.is_file():
                 raise faults.missing(f"there is no {schema.what} at {path}")
@@ -109,27 +109,39 @@ class Database:
 
     def close(self) -> None:
         """Close the connections of all threads; closing twice does nothing."""
-        while self._opened:
-            self._opened.pop().close()
-        self._local = threading.local()
+        with self._opening:
+            while self._opened:
+                self._opened.popitem()[1].close()
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        """Return this thread's connection; a new one takes the place of those whose threads have ended."""
+        thread = threading.current_thread()
+        connection = self._opened.get(thread)
         if connection is None:
-            mode = "ro" if self.read_only else "rwc"
-            connection = sqlite3.connect(
-                f"file:{quote(str(self.path))}?mode={mode}",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,  # `close` closes from another thread; nothing else crosses threads
-            )
-            self._opened.append(connection)
+            connection = self._connect()
+            with self._opening:
+                for ended in [one for one in self._opened if not one.is_alive()]:
+                    self._opened.pop(ended).close()
+                self._opened[thread] = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "ro" if self.read_only else "rwc"
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # `close` closes from another thread; nothing else crosses threads
+        )
+        try:
             if not self.read_only:
                 _use_wal(connection)
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute(f"PRAGMA journal_size_limit={WAL_LEFT_BYTES}")
-            self._local.connection = connection
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self) -> None:

@@ -6,15 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from spikebridge.database import Database, Faults, Schema
 from spikebridge.errors import LogError, LogFull, LogMissing, SchemaError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FAULTS = Faults(LogError, LogFull, LogMissing)
 STEPS = (
@@ -148,6 +145,19 @@ def test_every_thread_has_its_own_connection(path: Path) -> None:
 
     assert len(words(database)) == 8
     database.close()
+    database.close()
+
+
+def test_threads_that_have_ended_leave_no_connections(path: Path) -> None:
+    """A server that takes each request in a new thread doesn't run out of files."""
+    database = Database(path, schema(1), FAULTS)
+    for number in range(20):
+        thread = threading.Thread(target=write, args=(database, f"word {number}"))
+        thread.start()
+        thread.join()
+
+    assert sum(link.resolve() == path for link in Path("/proc/self/fd").iterdir()) <= 3
+    assert len(words(database)) == 20
     database.close()
 
 
