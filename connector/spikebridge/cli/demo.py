@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             _watch(demo.finish(drained=args.once), picture)
         if args.once:
             return _conclude(demo)
-    print(_look_further(place, ""))
+    print(_look_further(place, demo.newest))
     return 0
 
 
@@ -121,6 +121,8 @@ def _killed(kill: Kill) -> list[str]:
 
 
 def _timed(latency: Latency) -> list[str]:
+    if not latency.alerts:
+        return ["latency    no new live alerts: an earlier pass raised them in this same minute, and each speaks once a minute"]
     p50, p99, longest = latency.p50_ns / _MILLISECOND, latency.p99_ns / _MILLISECOND, latency.longest_wait_ns / _SECOND
     return [
         f"latency    p50 {p50:.1f} ms, p99 {p99:.1f} ms from a spike's append to its alert's append, both on the disk,",

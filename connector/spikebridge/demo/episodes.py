@@ -129,8 +129,8 @@ LIVE = (
 """Each takes seconds; the demonstration plays them one after the other."""
 
 _BEACON = [
-    Burst("charger-4", 44, 31, 4 * MINUTE, peer=CALLER),
-    Burst("charger-4", 46, 40, SECOND, at_ns=2 * HOUR + MINUTE, peer=CALLER),
+    Burst("charger-4", 44, 16, 4 * MINUTE, peer=CALLER),
+    Burst("charger-4", 46, 40, SECOND, at_ns=HOUR + MINUTE, peer=CALLER),
 ]
 _AWAY = tuple(Mute(device, 0, 25 * MINUTE) for device in ("thermostat-7", "lock-1", "camera-2"))
 
@@ -138,7 +138,7 @@ HOURS = (
     (
         30 * MINUTE,
         _episode(
-            "the charger calls home every four minutes, and after two hours sends what it has",
+            "the charger calls home every four minutes, and after an hour sends what it has",
             _BEACON,
             ["net-beacon charger-4", "net-exfiltration charger-4"],
             ("covert-channel",),

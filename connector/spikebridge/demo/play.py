@@ -62,7 +62,7 @@ class Demo:
     One demonstration in its directory.
 
     `first` is the first record of this run in the spike log, `alerts_first` the same in the alert log.
-    `kill` is set once the worker was killed, and complete once its successor has caught up.
+    `kill` is set once the worker was killed, and complete once its successor has caught up. `newest` is the id of the newest finding.
     """
 
     def __init__(self, place: Place, clock: Callable[[], int] = time.time_ns) -> None:
@@ -72,6 +72,7 @@ class Demo:
         self.first = self.spool.bounds()[1]
         self.recording: Input | None = None
         self.kill: Kill | None = None
+        self.newest = ""
         self._clock = clock
         self._seed = secrets.randbits(32)
         self._worker = Worker(place)
@@ -171,6 +172,7 @@ class Demo:
             version = finding.version if isinstance(finding, Incident) else 1
             if version > self._versions.get(entry.id, 0):
                 self._versions[entry.id] = version
+                self.newest = entry.id
                 found.append(finding)
         return Moment(note, found, self._records, self._waiting(), self._worker.pid)
 
