@@ -34,6 +34,7 @@ COMMANDS = {
     "deadletters": "list, show, retry or drop what could not be read or delivered",
     "demo": "play attacks on a small site through the real product, and watch its alerts",
     "explain": "say in words why an alert exists, and which spikes counted",
+    "forget": "give up the cursor of a sink that will not come back",
     "frames": "show frames as readable JSON lines, and why a refused one was refused",
     "init": "write a commented configuration, inventory and mapping to begin with",
     "list": "list the logs, sinks and formats there are",

@@ -22,6 +22,7 @@ from spikebridge.alerts import (
     alert_entry,
     incident_entry,
 )
+from spikebridge.logs import Cursor
 from spikebridge.logs.spool import Spool
 from spikebridge.store import Store, record_letter, sink_letter
 
@@ -235,3 +236,16 @@ def test_audit_verify_finds_what_was_changed(run: Run, data: Path) -> None:
     connection.close()
     assert run("audit", "verify", code=1) == "row 1 was changed: its hash does not match what it says\n"
     assert json.loads(run("audit", "verify", "--json", code=1))["bad_row"] == 1
+
+
+def test_a_sink_that_will_not_come_back_is_forgotten(run: Run, data: Path) -> None:
+    """Retention waits no longer; an unknown reader is told with those there are, and no spool is made for it."""
+    assert "there is no spool at" in run("forget", "deliver:splunk", code=2)
+    with Spool(data) as spool:
+        spool.advance("deliver:splunk", Cursor(3))
+
+    assert "expected one of the readers of" in run("forget", "splunk", code=2)
+    assert run("forget", "deliver:splunk") == ""
+    with Spool(data) as spool:
+        assert spool.cursors() == {}
+    assert json.loads(run("audit", "list", "--json"))["detail"] == '{"reader":"deliver:splunk"}'

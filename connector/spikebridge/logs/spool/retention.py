@@ -145,7 +145,7 @@ def _why_full(file: SpoolFile, connection: sqlite3.Connection, log: str, size: i
             held = f"reader {row[0]} is {_behind(connection, log, row[1], now)} behind"
         return (
             f"{file.database.path}: the alert log is at its limit of {retention.alert_max_bytes:,} bytes and {held}: nothing was appended; "
-            "deliver or forget that reader, raise the limit, or choose on_full: drop_oldest"
+            "bring that sink back or `spikebridge forget` it, raise the limit, or choose on_full: drop_oldest"
         )
     if end(connection, log).bytes + size <= retention.max_bytes:
         return (
