@@ -1,0 +1,147 @@
+"""Mappings and inventory: loaded, published as a revision when they differ from the newest, watched while the service runs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import watchfiles
+
+from spikebridge import metrics as numbers
+from spikebridge.canonical import sha256
+from spikebridge.errors import ContentError, SpikebridgeError
+from spikebridge.mapping.load import files_of, load
+from spikebridge.mapping.rules import rule_set_content
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from threading import Event
+
+    from spikebridge.config import Config
+    from spikebridge.errors import Problem
+    from spikebridge.logs import Revisions
+    from spikebridge.metrics import Metrics
+
+LOOK_EVERY_MS = 1_000
+"""The watcher answers within milliseconds; what it can't see (a directory that was replaced) is looked for this often."""
+
+_SUFFIXES = (".yaml", ".yml")
+_log = logging.getLogger(__name__)
+
+_Print = dict["Path", tuple[int, int, int]]
+
+
+class Content:
+    """
+    The files that decide alerts, whole or not at all.
+
+    `refused` are the problems of the newest edit, [] when it is in force. `audit` is told of every revision published or refused.
+    """
+
+    def __init__(
+        self, config: Config, revisions: Revisions, metrics: Metrics, audit: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        """Nothing is read before `begin`."""
+        self.refused: list[Problem] = []
+        self._config = config
+        self._revisions = revisions
+        self._metrics = metrics
+        self._audit = audit
+        self._print: _Print = {}
+        metrics.inc(numbers.RELOADS_REFUSED, 0)
+
+    def begin(self) -> None:
+        """Publish what the files say; when they are wrong the newest revision stays, and without one that is the end."""
+        self._print = self._fingerprint()
+        self._publish()
+        if self.refused and self._revisions.newest() is None:
+            raise ContentError(self.refused)
+
+    def watch(self, stop: Event) -> None:
+        """Publish every good edit until told to stop."""
+        while not stop.is_set():
+            try:
+                for _ in watchfiles.watch(
+                    *self._directories(),
+                    watch_filter=lambda _, path: path.endswith(_SUFFIXES),
+                    debounce=200,
+                    rust_timeout=LOOK_EVERY_MS,
+                    yield_on_timeout=True,
+                    stop_event=stop,
+                    recursive=False,
+                ):
+                    self.look()
+            except (OSError, RuntimeError) as error:
+                _log.warning("the watch over mappings and inventory ended (%s); looking every second", error)
+                self.look()
+                stop.wait(LOOK_EVERY_MS / 1_000)
+
+    def look(self) -> None:
+        """Publish what the files say if they have changed since they were read last."""
+        found = self._fingerprint()
+        if found == self._print:
+            return
+        try:
+            self._publish()
+        except SpikebridgeError as error:
+            _log.error("the changed mappings are not published yet: %s", error)
+        else:
+            self._print = found
+
+    def _publish(self) -> None:
+        config = self._config
+        try:
+            loaded = load(config.mappings, config.inventory, config.limits)
+        except ContentError as error:
+            self._refuse(error.problems)
+            return
+        self.refused = []
+        before = self._revisions.newest()
+        content = rule_set_content(loaded.rule_set)
+        number = self._revisions.publish(content)
+        if number == before:
+            return
+        for warning in loaded.warnings:
+            _log.warning("%s", warning)
+        rules, incidents, devices = len(loaded.rule_set.rules), len(loaded.rule_set.incidents), len(loaded.rule_set.devices)
+        _log.info("revision %d published: %d rules, %d incident rules, %d devices", number, rules, incidents, devices)
+        self._audit("revision published", {"number": number, "digest": sha256(content), "before": before})
+
+    def _refuse(self, problems: list[Problem]) -> None:
+        if problems == self.refused:
+            return
+        self.refused = problems
+        self._metrics.inc(numbers.RELOADS_REFUSED)
+        for problem in problems:
+            _log.error("%s", problem)
+        newest = self._revisions.newest()
+        if newest is not None:
+            _log.error("%d problems: nothing of this edit counts, revision %d stays in force", len(problems), newest)
+        self._audit("revision refused", {"problems": [str(problem) for problem in problems[:20]], "in_force": newest})
+
+    def _directories(self) -> set[Path]:
+        """Return where an editor may replace a file: each directory of mappings with those inside it, and the parents of files."""
+        found: set[Path] = set()
+        for path in self._config.mappings:
+            if path.is_dir():
+                found |= {path, *(inside for inside in path.rglob("*") if inside.is_dir())}
+            else:
+                found.add(path.parent)
+        if self._config.inventory:
+            found.add(self._config.inventory.parent)
+        return found
+
+    def _fingerprint(self) -> _Print:
+        """Return what changes when a file does."""
+        paths = files_of(self._config.mappings, [])
+        if self._config.inventory:
+            paths.append(self._config.inventory)
+        found: _Print = {}
+        for path in paths:
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found[path] = (status.st_ino, status.st_mtime_ns, status.st_size)
+        return found

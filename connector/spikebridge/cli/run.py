@@ -1,0 +1,86 @@
+"""`spikebridge run`: the service, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from spikebridge.cli.check import DEFAULT_FILE
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT}
+LOOK_EVERY_S = 0.1
+
+NAME = "run"
+HELP = "read the spike log, raise alerts, deliver them"
+EXAMPLE = """
+spikebridge run --config spikebridge.yaml
+spikebridge run --config spikebridge.yaml --once
+spikebridge run --config spikebridge.yaml --stages deliver:splunk
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Ask for the configuration and for what to run of it."""
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help=f"the configuration (default: {DEFAULT_FILE}, if there is one)"
+    )
+    parser.add_argument("--once", action="store_true", help="read the logs to their end, wait for every sink, then exit")
+    parser.add_argument(
+        "--stages", default="", metavar="LIST", help="some of spikes,incidents,deliver,deliver:NAME (default: all)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGTERM, Ctrl-C or, with `--once`, the end of the logs; whatever was begun is finished and committed."""
+    from spikebridge.app import Service, Stages
+    from spikebridge.config import load_config
+    from spikebridge.journal import start_journal
+
+    default = Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
+    config = load_config(args.config or default, os.environ)
+    stages = Stages.parse(args.stages, config.sinks)
+    start_journal(config.log.format, config.log.level)
+    for warning in config.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+    with stop_on_signals() as stop, Service(config, stages) as service:
+        if args.once:
+            service.drain(stop)
+        else:
+            service.run(stop)
+    return 0
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Event]:
+    """
+    Give an event that SIGTERM or Ctrl-C sets; another one ends the process at once, which the logs survive.
+
+    A thread waits for them: a handler in the main thread could interrupt it inside the event's own lock.
+    """
+    stop, over = Event(), Event()
+
+    def listen() -> None:
+        while not over.is_set():
+            if signal.sigtimedwait(SIGNALS, LOOK_EVERY_S):
+                if stop.is_set():
+                    os._exit(130)
+                stop.set()
+
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    listener = Thread(target=listen, name="signals", daemon=True)
+    listener.start()
+    try:
+        yield stop
+    finally:
+        over.set()
+        listener.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
