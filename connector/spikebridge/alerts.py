@@ -232,7 +232,7 @@ class AlertReaders(Protocol):
 
 
 _json = msgspec.json.Encoder(order="deterministic")
-_read = msgspec.json.Decoder(Finding)
+_read: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
 
 
 def alert_entry(alert: Alert, evidence: tuple[bytes, ...]) -> AlertEntry:
