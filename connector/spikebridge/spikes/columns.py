@@ -69,22 +69,22 @@ class PackedRows:
 
     def times(self, frames: Places, frame_of: Places, row: Places) -> Ints:
         """Return the times of single rows; only the frames that hold them are opened."""
-        asked = frames[frame_of]
-        if len(row) * FEW < int(self.n[frames].sum()):
-            at = self.at[asked] + 4 * (self.n[asked] + row)
-            steps = np.frombuffer(self._cut(asked, at, at + 4), "<u4")
+        n, at = self.n[frames], self.at[frames]
+        if len(row) * FEW < int(n.sum()):
+            begin = (at + 4 * n).take(frame_of) + 4 * row
+            steps = np.frombuffer(self._cut(frames.take(frame_of), begin, begin + 4), "<u4")
         else:
             opened = np.zeros(len(frames), np.bool_)
             opened[frame_of] = True
-            used = frames[opened]
-            n = self.n[used]
-            begin = self.at[used] + 4 * n
-            joined = np.frombuffer(self._cut(used, begin, begin + 4 * n), "<u4")
+            begin, size = (at + 4 * n)[opened], n[opened]
+            joined = np.frombuffer(self._cut(frames[opened], begin, begin + 4 * size), "<u4")
             first = np.zeros(len(frames), np.int64)
-            first[opened] = np.cumsum(n) - n
-            steps = joined[first[frame_of] + row]
-        clamped: Ints = np.minimum(steps.astype(np.int64), self.last[asked])
-        found: Ints = self.start_ns[asked] + clamped * self.step_ns[asked]
+            first[opened] = np.cumsum(size) - size
+            steps = joined.take(first.take(frame_of) + row)
+        last, step = self.last[frames].astype(np.uint32), self.step_ns[frames]
+        found: Ints = np.minimum(steps, last.take(frame_of)).astype(np.int64)
+        found *= step[0] if len(step) and (step == step[0]).all() else step.take(frame_of)
+        found += self.start_ns[frames].take(frame_of)
         return found
 
     def weights(self, frames: Places, frame_of: Places, row: Places) -> Ints | None:  # noqa: ARG002 -- one protocol

@@ -23,7 +23,7 @@ from spikebridge.spikes.events import (
     read_time,
 )
 from spikebridge.spikes.layout import MAX_FRAME_BYTES, MAX_TIME_NS
-from spikebridge.spikes.names import CONTROL, MAX_ID_BYTES, device_id_fault, text_fault
+from spikebridge.spikes.names import INVALID, device_id_fault, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,23 +53,29 @@ def read_told(
     of = np.repeat(np.arange(len(values)), counts)
     bad = np.array(counts, np.int64) == 0
     ids = [event.device_id for event in events]
-    codes = {device: code for code, device in enumerate(dict.fromkeys(ids))}
-    device = np.fromiter(map(codes.__getitem__, ids), np.int64, len(ids))
-    layer, layer_faults, layers = _layers([event.neuron_layer for event in events])
+    layer, faults, layers = _layers([event.neuron_layer for event in events])
     time, time_faults = read_times([event.time for event in events], append_ns[of])
-    raws = [one.encode() for one in codes]
-    id_faults = _id_faults(raws, " ".join(codes))
-    faults = time_faults | layer_faults | id_faults[device] | _peer_faults(events)
+    faults = faults | time_faults | _peer_faults(events)
+    device, index = np.arange(len(events)), np.zeros(0, np.int32)
+    single = max(counts, default=0) <= 1
+    if single:
+        raws = list(map(str.encode, ids))
+        index = _interned(raws, ~faults, names[0])
+        faults |= index == INVALID
+    else:
+        codes = {one: code for code, one in enumerate(dict.fromkeys(ids))}
+        device = np.fromiter(map(codes.__getitem__, ids), np.int64, len(ids))
+        raws = list(map(str.encode, codes))
+        wrong = np.array([device_id_fault(raw) is not None for raw in raws], np.bool_)
+        faults |= wrong[device] | _too_long(of, device, time, frame_ns)
     bad[of[faults]] = True
-    bad[of[_too_long(of, device, time, frame_ns)]] = True
     left = record[bad].tolist()
     if left:
         kept = np.flatnonzero(~bad[of])
         events = [events[place] for place in kept.tolist()]
         of, device, layer, time = of[kept], device[kept], layer[kept], time[kept]
-    seen = np.flatnonzero(_marked(device, len(codes)))
-    index = np.zeros(len(codes), np.int32)
-    index[seen] = names[0].intern([raws[code] for code in seen.tolist()])
+    if not single:
+        index = _interned(raws, _marked(device, len(raws)), names[0])
     wire = np.array([one if isinstance(one, int) else names[1].code(one) for one in layers], np.int32)
     return _columns(events, (of, device, layer, time), (record, index, wire), values), left
 
@@ -165,6 +171,8 @@ def _several(value: bytes) -> list[Event]:
 def _layers(given: list[int | str | None]) -> tuple[Ints, Bools, list[int | str]]:
     """Return each event's place in the list of distinct layers, where a name is faulty, and the list."""
     distinct: dict[int | str | None, None] = dict.fromkeys(given)
+    if distinct.keys() <= {None}:
+        return np.zeros(len(given), np.int64), np.zeros(len(given), np.bool_), [0]
     layers: dict[int | str, int] = {}
     place: dict[int | str | None, int] = {}
     faulty = []
@@ -176,10 +184,14 @@ def _layers(given: list[int | str | None]) -> tuple[Ints, Bools, list[int | str]
     return found, np.isin(found, faulty), list(layers)
 
 
-def _id_faults(raws: list[bytes], joined: str) -> Bools:
-    if not CONTROL.search(joined) and max(map(len, raws), default=0) <= MAX_ID_BYTES:
-        return np.zeros(len(raws), np.bool_)
-    return np.array([device_id_fault(raw) is not None for raw in raws], np.bool_)
+def _interned(raws: list[bytes], chosen: Bools, devices: Devices) -> NDArray[np.int32]:
+    """Give the chosen devices their indices; the others stay unknown."""
+    if chosen.all():
+        return devices.intern(raws)
+    index = np.zeros(len(raws), np.int32)
+    places = np.flatnonzero(chosen)
+    index[places] = devices.intern([raws[place] for place in places.tolist()])
+    return index
 
 
 def _peer_faults(events: list[Event]) -> Bools:
@@ -234,10 +246,9 @@ def _columns(
     weight = None if counts.count(None) == len(counts) else np.array([1 if one is None else one for one in counts], np.int64)
     start, end = _spans(of, device, (time, time))
     first = _firsts(of, device)[cut]
+    some = events if len(cut) == len(events) and (first == cut).all() else [events[place] for place in first.tolist()]
     frame_of = of[cut]
-    held = np.flatnonzero(_marked(frame_of, len(values)))
-    crcs = np.zeros(len(values), np.uint32)
-    crcs[held] = np.fromiter(map(crc32c, [values[place] for place in held.tolist()]), np.uint32, len(held))
+    crcs = _checksums(values, frame_of)
     return Columns(
         record=record[frame_of],
         device=index[device[cut]],
@@ -246,11 +257,26 @@ def _columns(
         n=n.astype(np.int64),
         start_ns=start[cut],
         end_ns=end[cut],
-        boot=np.array([events[place].boot for place in first.tolist()], np.uint64),
-        seq=np.array([events[place].seq for place in first.tolist()], np.uint64),
+        boot=_serials([event.boot for event in some]),
+        seq=_serials([event.seq for event in some]),
         crc=crcs[frame_of],
         rows=FlatRows(np.cumsum(n) - n, n.astype(np.int64), np.array(neurons, np.uint32), time[rows], weight),
     )
+
+
+def _checksums(values: Sequence[bytes], used: Places) -> NDArray[np.uint32]:
+    """Return the CRC-32C of each value that holds a frame."""
+    marked = _marked(used, len(values))
+    if marked.all():
+        return np.fromiter(map(crc32c, values), np.uint32, len(values))
+    found = np.zeros(len(values), np.uint32)
+    held = np.flatnonzero(marked)
+    found[held] = [crc32c(values[place]) for place in held.tolist()]
+    return found
+
+
+def _serials(numbers: list[int]) -> NDArray[np.uint64]:
+    return np.array(numbers, np.uint64) if any(numbers) else np.zeros(len(numbers), np.uint64)
 
 
 def _marked(places: Ints, size: int) -> Bools:
