@@ -49,6 +49,7 @@ class RecordingsPart(SpoolPart):
                 return known
             taken.replace(directory / f"{log_id}.rec")
             _sync(directory)
+            _sync(self._file.directory)
         except OSError as error:
             taken.unlink(missing_ok=True)
             kind = LogFull if error.errno in _DISK_FULL else LogError

@@ -133,7 +133,7 @@ def _missing_on_disk(file: SpoolFile, connection: sqlite3.Connection, size: int)
         return 0
     (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
     (page,) = connection.execute("PRAGMA page_size").fetchone()
-    return min(size, missing) - int(pages * page) // 2
+    return min(size, missing) - int(pages * page) // 2  # half: what was let go in pieces doesn't fill its pages
 
 
 def _why_full(file: SpoolFile, connection: sqlite3.Connection, log: str, size: int) -> str:
