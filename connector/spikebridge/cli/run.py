@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
-LOOK_EVERY_S = 0.1
 
 NAME = "run"
 HELP = "read the spike log, raise alerts, deliver them"
@@ -64,23 +64,30 @@ def stop_on_signals() -> Iterator[Event]:
     """
     Give an event that SIGTERM or Ctrl-C sets; another one ends the process at once, which the logs survive.
 
-    A thread waits for them: a handler in the main thread could interrupt it inside the event's own lock.
+    Python's own handler, which may run in any thread (NumPy starts some that block nothing), only writes the signal's number down;
+    a thread reads it, since a handler in the main thread could interrupt it inside the event's own lock.
     """
-    stop, over = Event(), Event()
+    stop = Event()
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
 
     def listen() -> None:
-        while not over.is_set():
-            if signal.sigtimedwait(SIGNALS, LOOK_EVERY_S):
+        while number := reading.recv(1):
+            if number[0] in SIGNALS:
                 if stop.is_set():
                     os._exit(130)
                 stop.set()
 
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = {number: signal.signal(number, lambda _number, _frame: None) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     listener = Thread(target=listen, name="signals", daemon=True)
     listener.start()
     try:
         yield stop
     finally:
-        over.set()
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        writing.close()
         listener.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        reading.close()
