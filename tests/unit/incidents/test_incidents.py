@@ -203,11 +203,8 @@ rules_drawn = st.one_of(
 )
 
 
-@given(alerts_drawn, rules_drawn, st.randoms(use_true_random=False), st.lists(st.integers(0, 5), max_size=6))
-def test_incidents_equal_the_reference_for_any_order_and_any_cuts(
-    alerts: list[Alert], rule: IncidentRule, random: Random, sizes: list[int]
-) -> None:
-    """Members are exactly those of the plain definition; every byte of the final incidents is the same for any arrival."""
+def check_against_the_reference(alerts: list[Alert], rule: IncidentRule, random: Random, sizes: list[int]) -> None:
+    """Compare with the plain reference, and any arrival with one batch."""
     at_once = newest(correlator(rule).feed([(alert, 0) for alert in alerts]))
     arriving = [*alerts, *alerts[:3]]
     random.shuffle(arriving)
@@ -221,6 +218,26 @@ def test_incidents_equal_the_reference_for_any_order_and_any_cuts(
         incident.id: {member.id for member in incident.members} for incident in correlator(rule).feed([(a, 0) for a in alerts])
     }
     assert found == expected
+
+
+arrivals = given(alerts_drawn, rules_drawn, st.randoms(use_true_random=False), st.lists(st.integers(0, 5), max_size=6))
+
+
+@arrivals
+def test_incidents_equal_the_reference_for_any_order_and_any_cuts(
+    alerts: list[Alert], rule: IncidentRule, random: Random, sizes: list[int]
+) -> None:
+    """Members are exactly those of the plain definition; every byte of the final incidents is the same for any arrival."""
+    check_against_the_reference(alerts, rule, random, sizes)
+
+
+@pytest.mark.long
+@arrivals
+def test_many_more_incidents_equal_the_reference(
+    alerts: list[Alert], rule: IncidentRule, random: Random, sizes: list[int]
+) -> None:
+    """The same, as hard as the long profile looks."""
+    check_against_the_reference(alerts, rule, random, sizes)
 
 
 def test_burst_then_silence_then_scan_is_one_incident_of_the_site() -> None:
