@@ -233,7 +233,7 @@ def _of_part(rule: Rule, at: int, part: Part, layer: str, append_ns: int, limits
     rows = np.flatnonzero(wanted)
     rows = np.repeat(rows, np.minimum(part.weights[rows], rule.info.count))
     shift = shifts(np.array([part.start_ns]), np.array([part.end_ns]), np.array([append_ns]), limits)
-    peers = [part.peers[row] for row in rows.tolist()] if part.peers else [None] * len(rows)
+    peers: list[str | None] = [part.peers[row] for row in rows.tolist()] if part.peers else [None] * len(rows)
     return Spikes(np.full(len(rows), at), rows, part.neurons[rows], part.times[rows] + shift, [layer] * len(rows), peers)
 
 
