@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,12 +92,13 @@ def _conclude(demo: Demo) -> int:
 def summary(demo: Demo, proof: Proof) -> str:
     """Say what passed, what came of it, and whether the store holds it."""
     alerts = ", ".join(f"{count} {severity}" for severity, count in proof.alerts.items())
-    threats = sorted({printable(incident.rule.threat) for incident in proof.incidents})
+    counted = sorted(Counter(printable(incident.rule.threat) for incident in proof.incidents).items())
+    threats = ", ".join(f"{count} x {threat}" if count > 1 else threat for threat, count in counted)
     lines = [
         "",
         f"spikes     {proof.spikes:,} in {proof.records:,} records, most of them in the recording of a night",
         f"alerts     {sum(proof.alerts.values())}: {alerts}",
-        f"incidents  {len(proof.incidents)}: {', '.join(threats)}",
+        f"incidents  {len(proof.incidents)}: {threats}",
     ]
     if demo.kill:
         lines += _killed(demo.kill)
