@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from spikebridge.cli.terminal import printable
 from spikebridge.timestamps import second_text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STYLES = {"Low": "cyan", "Medium": "yellow", "High": "red", "Critical": "bold white on red"}
 
+_SHORT_ID = 8
 _REDRAW_S = 0.1
 _HEAD_ROWS = 8
 _FEWEST_ROWS = 5
@@ -47,14 +48,26 @@ def view(stream: TextIO, title: str) -> View:
     return Picture(title, Console(file=stream))
 
 
-def cells(finding: Finding) -> tuple[str, str, str, str, str]:
-    """Return time (UTC), severity, threat, where, and why, in letters that can't steer a terminal."""
+class Row(NamedTuple):
+    """What a line of either picture says, in letters that can't steer a terminal; the id is as much of it as `explain` needs."""
+
+    id: str
+    time: str
+    severity: str
+    threat: str
+    where: str
+    why: str
+
+
+def row(finding: Finding) -> Row:
+    """Tell a finding in one line; times are UTC."""
     from spikebridge.alerts import Alert
 
     where = finding.device.id if isinstance(finding, Alert) else ", ".join(finding.devices)
     threat = finding.rule.threat if isinstance(finding, Alert) else f"{finding.rule.threat} (incident)"
     when = second_text(finding.time_ns // 1_000_000_000).replace("T", " ")
-    return when, finding.rule.severity, printable(threat), printable(where), printable(finding.explanation)
+    texts = (printable(text) for text in (threat, where, finding.explanation))
+    return Row(printable(finding.id[:_SHORT_ID]), when, finding.rule.severity, *texts)
 
 
 class Lines:
@@ -76,8 +89,8 @@ class Lines:
         if moment.note:
             print(f"-- {printable(moment.note)}", file=self._stream)
         for finding in moment.findings:
-            when, severity, threat, where, _ = cells(finding)
-            print(f"{when}  {severity:<8}  {threat:<33}  {where}", file=self._stream)
+            told = row(finding)
+            print(f"{told.time}  {told.id}  {told.severity:<8}  {told.threat:<33}  {told.where}", file=self._stream)
         self._stream.flush()
 
 
@@ -121,12 +134,14 @@ class Picture:
         worker = f"worker {moment.worker}" if moment.worker else "no worker"
         counts = f"{moment.records:,} records sent, {moment.waiting:,} not committed yet, {worker}"
         table = Table(expand=True, box=None, pad_edge=False, header_style="bold")
-        for name, width in (("time (UTC)", 19), ("severity", 8), ("threat", 29), ("where", 24)):
+        for name, width in (("id", _SHORT_ID), ("UTC", 8), ("severity", 8), ("threat", 29), ("where", 24)):
             table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
         table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")
         rows = max(_FEWEST_ROWS, self._console.size.height - _HEAD_ROWS)
         for finding in list(self._findings)[-rows:]:
-            when, severity, threat, where, why = cells(finding)
-            table.add_row(when, Text(severity, STYLES[severity]), Text(threat), Text(where), Text(why, "dim"))
+            told = row(finding)
+            severity = Text(told.severity, STYLES[told.severity])
+            texts = (Text(told.id), Text(told.time[-8:]), severity, Text(told.threat), Text(told.where), Text(told.why, "dim"))
+            table.add_row(*texts)
         head = [Text(self._title, "bold"), Text(counts, "dim"), Text(f"now: {printable(self._note)}"), Text("")]
         return Group(*head, table)

@@ -14,7 +14,7 @@ from spikebridge.demo.play import Moment
 EVIL = "lock-1\x1b[2J\x9b31m\u202e"
 RULE = RuleInfo(id="net-ddos-burst", kind="event_count", threat="DDoS\x07_Burst", severity="Critical", digest="")
 ALERT = Alert(
-    id="a",
+    id="0c0a8f1e-0000",
     tenant="demo",
     log="log",
     partition=0,
@@ -36,7 +36,7 @@ ALERT = Alert(
     explanation="20 spikes\x1b]0;owned\x07",
 )
 INCIDENT = Incident(
-    id="i",
+    id="\x1b[2J1d",
     version=2,
     tenant="demo",
     revision=1,
@@ -66,8 +66,8 @@ def test_lines_write_each_finding_once() -> None:
 
     assert stream.getvalue() == (
         "-- an episode\\x1b[1m\n"
-        "2026-09-21 14:13:20  Critical  DDoS\\x07_Burst                     lock-1\\x1b[2J\\x9b31m\\u202e\n"
-        "2026-09-21 14:13:21  Critical  DDoS\\x07_Burst (incident)          lock-1, lock-1\\x1b[2J\\x9b31m\\u202e\n"
+        "2026-09-21 14:13:20  0c0a8f1e  Critical  DDoS\\x07_Burst                     lock-1\\x1b[2J\\x9b31m\\u202e\n"
+        "2026-09-21 14:13:21  \\x1b[2J1d  Critical  DDoS\\x07_Burst (incident)          lock-1, lock-1\\x1b[2J\\x9b31m\\u202e\n"
     )
 
 
