@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "WORD_STEPS",
     "Frame",
     "Head",
     "encode_counts",

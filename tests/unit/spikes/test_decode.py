@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from crc32c import crc32c
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spikebridge.spikes.batch import SUMMARY
@@ -214,7 +214,6 @@ def test_json_alone_is_read_alike(values: list[bytes], shuffle: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=4_000)
 @given(st.lists(VALUES, max_size=12), st.integers(0, 9))
 def test_a_batch_is_what_its_records_read_one_by_one_at_length(values: list[bytes], shuffle: int) -> None:
     """The same, for longer."""
