@@ -166,8 +166,8 @@ class Delivery:
         return self.cursor.position >= self.log.alert_bounds()[1]
 
     def open(self) -> bool:
-        """Open the sink and find the cursor, as often as it takes; False when told to stop."""
-        return self._until_done(self.sink.open) and self._until_done(self._find_cursor)
+        """Find the cursor and open the sink, as often as it takes; False when told to stop."""
+        return self._until_done(self._find_cursor) and self._until_done(self.sink.open)
 
     def step(self) -> int:
         """Deliver one batch; return how many entries the cursor passed, 0 at the end of the log or when told to stop."""
@@ -212,7 +212,12 @@ class Delivery:
         self.around.metrics.set(numbers.SINK_OLDEST, age_ns / NS_PER_S, sink=self.name)
 
     def _find_cursor(self) -> None:
-        self.cursor = self.log.cursor(self.reader) or Cursor(self.log.alert_bounds()[0])
+        """Read the cursor; a new reader's is set at once, so that retention waits for a sink that is away from the start."""
+        known = self.log.cursor(self.reader)
+        if known is None:
+            known = Cursor(self.log.alert_bounds()[0])
+            self.log.advance(self.reader, known)
+        self.cursor = known
 
     def _deliver(self, wanted: Sequence[AlertEntry]) -> dict[str, str] | None:
         """Have the sink acknowledge or refuse every entry; return the reasons of refusals by id, None when told to stop before that."""
