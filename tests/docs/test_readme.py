@@ -31,13 +31,6 @@ def commands(page: str) -> list[str]:
     return [command for block in _CONSOLE.findall(page) for command in _COMMAND.findall(block)]
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    """Return a directory that looks like a checkout to whoever only reads mappings."""
-    (tmp_path / "mappings").symlink_to(ROOT / "mappings")
-    return tmp_path
-
-
 def run(command: str, folder: Path) -> int:
     """Run one line in a shell in which `spikebridge` is on PATH; return its exit code."""
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
@@ -52,7 +45,7 @@ def run(command: str, folder: Path) -> int:
         return process.wait(120)
 
 
-def test_every_command_of_the_readme_does_what_it_says(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """None fails, or fails as the page says; none leaves a traceback."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     shown = commands((ROOT / "README.md").read_text(encoding="utf-8"))
@@ -63,7 +56,7 @@ def test_every_command_of_the_readme_does_what_it_says(desk: Path, capfd: pytest
             assert set(re.findall(r"^make ([a-z-]+)", command)) <= targets, command
             continue
         expected = re.search(r"# exits (\d+)", command)
-        code = run(command, desk)
+        code = run(command, tmp_path)
         said = capfd.readouterr()
         assert code == int(expected[1] if expected else 0), f"{command}\n{said.out}\n{said.err}"
         assert "Traceback" not in said.err, f"{command}\n{said.err}"
