@@ -132,7 +132,9 @@ def read_revision(number: int, content: bytes) -> Revision:
     """Open a revision's content; one that needs newer rules of time than ours is refused with `SchemaError`."""
     version = msgspec.json.decode(content, type=_Versioned).rules_version
     if version > RULES_VERSION:
-        raise SchemaError(f"revision {number} needs version {version} of the rules, this Spikebridge knows {RULES_VERSION}: upgrade it")
+        raise SchemaError(
+            f"revision {number} needs version {version} of the rules, this Spikebridge knows {RULES_VERSION}: upgrade it"
+        )
     return Revision(number=number, digest=sha256(content), rule_set=msgspec.json.decode(content, type=RuleSet))
 
 
