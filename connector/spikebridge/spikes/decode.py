@@ -40,8 +40,9 @@ class Decoder:
 
     def decode(self, records: Sequence[Record]) -> Batch:
         """Read records, whatever their bytes; what is refused is in the batch, and its neighbours count."""
-        offsets, appends, values = zip(*records, strict=True) if records else ((), (), ())
-        append = np.array(appends, np.int64)
+        offset = np.array([record.offset for record in records], np.int64)
+        append = np.array([record.append_ns for record in records], np.int64)
+        values = [record.value for record in records]
         packed = np.array([value[:4] == MAGIC for value in values], np.bool_)
         pieces: list[Columns] = []
         left: list[int] = []
@@ -60,9 +61,7 @@ class Decoder:
         parts = [(place, part) for place, reading in readings for part in reading.parts]
         if parts:
             pieces.append(self._plain(parts))
-        return _batch(
-            (np.array(offsets, np.int64), append), _joined([piece for piece in pieces if len(piece.n)] or pieces[:1]), refused
-        )
+        return _batch((offset, append), _joined([piece for piece in pieces if len(piece.n)] or pieces[:1]), refused)
 
     def _plain(self, parts: list[tuple[int, Part]]) -> Columns:
         """Put plainly read parts, each with its record, into columns."""
