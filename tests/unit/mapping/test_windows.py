@@ -23,6 +23,8 @@ class PlainWindow:
 
     def row(self, time: int, weight: int, count: int, within: int) -> tuple[bool, int]:
         """Count a row; say whether the condition holds and the time of the first spike that counts."""
+        if count == 1:
+            return True, time
         if self.before is None or time - self.before <= -within:
             self.times = []
         self.before = time
