@@ -13,7 +13,8 @@ from spikebridge.alerts import AlertEntry
 from spikebridge.errors import LogFull, LogMissing
 from spikebridge.logs import Commit, Cursor
 from spikebridge.logs.spool import Retention, Spool, Trimmed
-from spikebridge.logs.spool.retention import HOUR, STEP
+from spikebridge.logs.spool.retention import HOUR
+from spikebridge.logs.spool.trimming import STEP
 from spikebridge.testing import FakeClock
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from spikebridge.logs.spool.alerts import AlertLogPart
 from spikebridge.logs.spool.claim import Claim
 from spikebridge.logs.spool.file import LIVE, SpoolFile, end
 from spikebridge.logs.spool.recordings import Input, RecordingsPart
-from spikebridge.logs.spool.retention import Retention, Trimmed, trim
+from spikebridge.logs.spool.retention import Retention
 from spikebridge.logs.spool.revisions import RevisionsPart
 from spikebridge.logs.spool.schema import ALERTS, SPIKES
 from spikebridge.logs.spool.spikes import SpikeLogPart
+from spikebridge.logs.spool.trimming import Trimmed, trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable

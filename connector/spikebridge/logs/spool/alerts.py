@@ -9,8 +9,8 @@ import msgspec
 from spikebridge.alerts import AlertEntry
 from spikebridge.logs import Commit, Cursor
 from spikebridge.logs.spool.file import LIVE, SpoolFile, SpoolPart, bounds, end, offset_at
-from spikebridge.logs.spool.retention import make_room
 from spikebridge.logs.spool.schema import ALERTS
+from spikebridge.logs.spool.trimming import make_room
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from spikebridge.errors import LogMissing
 from spikebridge.logs import Record
 from spikebridge.logs.spool.file import SpoolPart, bounds, end, offset_at
-from spikebridge.logs.spool.retention import make_room
 from spikebridge.logs.spool.schema import SPIKES
+from spikebridge.logs.spool.trimming import make_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
