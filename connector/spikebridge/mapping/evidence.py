@@ -22,11 +22,10 @@ from spikebridge.alerts import (
     PeerCount,
     alert_id,
 )
-from spikebridge.canonical import sha256
 from spikebridge.explanation import explain
 from spikebridge.mapping.admission import shifts
+from spikebridge.mapping.opened import OpenRecords
 from spikebridge.spikes.batch import ROLE_OUTPUT, SUMMARY
-from spikebridge.spikes.parts import unpack_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from spikebridge.limits import Limits
     from spikebridge.mapping.compile import Compiled
     from spikebridge.mapping.match import Match
+    from spikebridge.mapping.opened import Opened
     from spikebridge.mapping.rules import Rule
     from spikebridge.spikes.parts import Part
     from spikebridge.spikes.record import Record
@@ -71,7 +71,7 @@ class Spikes(NamedTuple):
 class Walked(NamedTuple):
     """One record of the evidence, and those of its spikes that counted."""
 
-    record: Record
+    record: Opened
     spikes: Spikes
 
 
@@ -98,6 +98,8 @@ class Evidence:
         self._read = read
         self._back = back
         self._rules = {rule.info.id: rule for rule in compiled.counting}
+        self._limits = compiled.revision.rule_set.limits
+        self._open = OpenRecords(self._limits.frame_ns)
 
     def build(self, match: Match, record: Record, device_id: str, ordinal: int) -> Raised:
         """Make the alert of a match at a record."""
@@ -105,13 +107,12 @@ class Evidence:
         if rule is None:
             return self._of_clock(match, record, device_id, ordinal)
         device = self._compiled.describe(device_id)
-        limits = self._compiled.revision.rule_set.limits
-        walked, skip = self._walk(rule, device, match, record, limits)
+        walked, skip = self._walk(rule, device, match, record)
         spikes = [piece.spikes for piece in walked]
         times = np.concatenate([piece.time for piece in spikes])
         peers = Counter(peer for piece in spikes for peer in piece.peers if peer)
         evidence, raw = _kept([piece.record for piece in walked], skip, match.clock_ns, complete=len(times) == rule.info.count)
-        trigger = unpack_record(record, limits.frame_ns)[match.part]
+        trigger = next(part for at, part in self._open.open(record).parts[device.id] if at == match.part)
         alert = self._alert(match, record, device, ordinal)
         alert = msgspec.structs.replace(
             alert,
@@ -131,9 +132,9 @@ class Evidence:
         """Make an alert of what a clock found: a silent device, a gap of the log, a crowd."""
         started = match.started
         device = self._compiled.describe(device_id) if device_id else DeviceInfo(id="")
-        records = [record]
+        records = [self._open.open(record)]
         if started is not None and 0 <= started.start_offset < record.offset:
-            records = [found._replace(append_ns=started.start_ns) for found in self._read([started.start_offset])] + records
+            records = [*self._read_one(started.start_offset, started.start_ns), *records]
         evidence, raw = _kept(records, 0, 0, complete=True)
         start_ns = started.start_ns if started is not None else match.time_ns
         alert = msgspec.structs.replace(
@@ -171,16 +172,17 @@ class Evidence:
             suppressed_before=match.suppressed_before,
         )
 
-    def _walk(self, rule: Rule, device: DeviceInfo, match: Match, record: Record, limits: Limits) -> tuple[list[Walked], int]:
+    def _walk(self, rule: Rule, device: DeviceInfo, match: Match, record: Record) -> tuple[list[Walked], int]:
         """Collect the rule's last `count` spikes up to the one that crossed, oldest record first; say how many of the first are left out."""
-        spikes = self.spikes(rule, device, record, limits)
+        limits, crossed = self._limits, self._open.open(record)
+        spikes = self._spikes(rule, device, crossed)
         upto = np.searchsorted(spikes.part * (1 << 40) + spikes.row, match.part * (1 << 40) + match.row, "right")
-        walked = [Walked(record, spikes.of(slice(0, int(upto))))]
+        walked = [Walked(crossed, spikes.of(slice(0, int(upto))))]
         missing = rule.info.count - int(upto)
         if missing > 0:
             since_ns = match.append_ns - limits.late_ns - limits.future_ns - rule.info.within_ns
             for earlier in self._earlier(match.device, record.offset, since_ns):
-                spikes = self.spikes(rule, device, earlier, limits)
+                spikes = self._spikes(rule, device, earlier)
                 if len(spikes.time):
                     walked.append(Walked(earlier, spikes))
                     missing -= len(spikes.time)
@@ -191,19 +193,28 @@ class Evidence:
         walked[0] = Walked(walked[0].record, walked[0].spikes.of(slice(skip, None)))
         return walked, skip
 
-    def _earlier(self, device: int, offset: int, since_ns: int) -> Iterator[Record]:
+    def _earlier(self, device: int, offset: int, since_ns: int) -> Iterator[Opened]:
         for found, append_ns in self._back(device, offset, since_ns):
-            for record in self._read([found]):
-                yield record._replace(append_ns=append_ns)
+            yield from self._read_one(found, append_ns)
 
-    def spikes(self, rule: Rule, device: DeviceInfo, record: Record, limits: Limits) -> Spikes:
+    def _read_one(self, offset: int, append_ns: int) -> Iterable[Opened]:
+        """Return a record with its effective append time; none if it is gone."""
+        held = self._open.held(offset, append_ns)
+        if held is not None:
+            return [held]
+        return [self._open.open(record._replace(append_ns=append_ns)) for record in self._read([offset])]
+
+    def spikes(self, rule: Rule, device: DeviceInfo, record: Record) -> Spikes:
         """Return a rule's spikes of a device in a record."""
+        return self._spikes(rule, device, self._open.open(record))
+
+    def _spikes(self, rule: Rule, device: DeviceInfo, opened: Opened) -> Spikes:
         reading = self._compiled.reading(device.device_class)
         columns: list[Spikes] = []
-        for at, part in enumerate(unpack_record(record, limits.frame_ns)):
-            if part.device_id == device.id and part.role == ROLE_OUTPUT:
+        for at, part in opened.parts.get(device.id, []):
+            if part.role == ROLE_OUTPUT:
                 layer = reading.names.get(part.layer, str(part.layer)) if isinstance(part.layer, int) else part.layer
-                columns.append(_of_part(rule, at, part, layer, record.append_ns, limits))
+                columns.append(_of_part(rule, at, part, layer, opened.record.append_ns, self._limits))
         return _joined(columns)
 
 
@@ -237,23 +248,28 @@ def _of_part(rule: Rule, at: int, part: Part, layer: str, append_ns: int, limits
     return Spikes(np.full(len(rows), at), rows, part.neurons[rows], part.times[rows] + shift, [layer] * len(rows), peers)
 
 
-def _kept(records: list[Record], skip: int, clock_ns: int, *, complete: bool) -> tuple[EvidenceInfo, tuple[bytes, ...]]:
+def _kept(records: list[Opened], skip: int, clock_ns: int, *, complete: bool) -> tuple[EvidenceInfo, tuple[bytes, ...]]:
     """Keep the records up to the limit, else the first and the last; bytes that are too large alone are left out."""
     total = len(records)
     partial = not complete
-    if sum(len(record.value) for record in records) > EVIDENCE_BYTES:
+    if sum(len(opened.record.value) for opened in records) > EVIDENCE_BYTES:
         partial = True
         records = [records[0], records[-1]] if total > 1 else records
     room = EVIDENCE_BYTES
     raw: list[bytes] = []
-    for record in reversed(records):
-        fits = len(record.value) <= room
-        raw.append(record.value if fits else b"")
-        room -= len(record.value) if fits else 0
+    for opened in reversed(records):
+        fits = len(opened.record.value) <= room
+        raw.append(opened.record.value if fits else b"")
+        room -= len(opened.record.value) if fits else 0
     info = EvidenceInfo(
         records=[
-            EvidenceRecord(offset=record.offset, append_ns=record.append_ns, size=len(record.value), sha256=sha256(record.value))
-            for record in records
+            EvidenceRecord(
+                offset=opened.record.offset,
+                append_ns=opened.record.append_ns,
+                size=len(opened.record.value),
+                sha256=opened.digest,
+            )
+            for opened in records
         ],
         total=total,
         partial=partial,

@@ -96,9 +96,8 @@ class _Again:
 
     def _crossing(self, rule: Rule) -> Match | str:
         alert = self._alert
-        limits = self._compiled.revision.rule_set.limits
         device = self._compiled.describe(alert.device.id)
-        found = [self._evidence.spikes(rule, device, record, limits) for record in self._records]
+        found = [self._evidence.spikes(rule, device, record) for record in self._records]
         times = np.concatenate([spikes.time for spikes in found])[alert.evidence.skip :][: rule.info.count]
         if len(times) < rule.info.count:
             return f"count: expected {rule.info.count} spikes in the evidence, found {len(times)}"
