@@ -52,7 +52,7 @@ class Crowd:
         strangers = device[~known]
         new = strangers[self._seen_in[strangers] != minute]
         if len(new):
-            room = self.limits.max_unknown_devices - self._admitted
+            room = max(0, self.limits.max_unknown_devices - self._admitted)
             devices, first = np.unique(new, return_index=True)
             admitted = devices[np.argsort(first, kind="stable")[:room]]
             self._seen_in[admitted] = minute
@@ -80,9 +80,9 @@ class Duplicates:
     It doesn't matter whether that one was dropped itself. Frames of one record are never duplicates of each other.
     """
 
-    def __init__(self, late_ns: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         """Begin with nothing remembered; two generations make forgetting cheap."""
-        self._late_ns = late_ns
+        self.limits = limits
         self._recent: dict[Key, Sighting] = {}
         self._older: dict[Key, Sighting] = {}
         self._turned_ns = NEVER
@@ -107,7 +107,7 @@ class Duplicates:
         return found
 
     def _see(self, key: Key, now: int, offset: int) -> bool:
-        if now - self._turned_ns > self._late_ns:
+        if now - self._turned_ns > self.limits.late_ns:
             self._older, self._recent, self._turned_ns = self._recent, {}, now
         last = self._recent.get(key) or self._older.get(key)
         if last is None:
@@ -115,7 +115,7 @@ class Duplicates:
         elif last.offset == offset:
             return last.duplicate
         else:
-            duplicate = now - last.at_ns <= self._late_ns
+            duplicate = now - last.at_ns <= self.limits.late_ns
         self._recent[key] = Sighting(now, offset, duplicate)
         return duplicate
 

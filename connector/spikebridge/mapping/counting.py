@@ -105,6 +105,8 @@ class Counting:
             windows.append(window)
         self._windows = windows
         self._compiled = after
+        self._limits = after.revision.rule_set.limits
+        self.recent.keep_ns = self._limits.look_back_ns
 
     def feed(self, piece: Piece, reach: Reach) -> list[Crossing]:
         """Count the frames of a piece and return where conditions hold."""

@@ -170,6 +170,7 @@ class Engine:
         if revision.number != self.revision.number:
             compiled = compile_revision(revision, self._layers)
             self._matcher.switch(compiled, offset)
+            self._decoder = Decoder(self._devices, self._layers, revision.rule_set.limits.frame_ns)
             self._evidence = Evidence(self.identity, compiled, self._fetch, self._matcher.back)
             self.revision = revision
         return True

@@ -121,7 +121,7 @@ class Matcher:
         self._raw_ns = NEVER
         self._seen = Seen()
         self._crowd = Crowd(limits)
-        self._duplicates = Duplicates(limits.late_ns)
+        self._duplicates = Duplicates(limits)
         self._counting = Counting(compiled, limits)
         self._reach = Reach(compiled, devices)
         self._clocks = {rule.info.id: Clocks(rule.info.within_ns, NEVER, -1) for rule in compiled.absences}
@@ -156,7 +156,7 @@ class Matcher:
         """Bring a revision into force after the record at `offset`; only rules whose matching fields changed begin empty."""
         before, reach = self.compiled, self._reach
         self.compiled = compiled
-        self._limits = self._crowd.limits = compiled.revision.rule_set.limits
+        self._limits = self._crowd.limits = self._duplicates.limits = compiled.revision.rule_set.limits
         self._reach = Reach(compiled, self.devices)
         self._seen.grow(len(self.devices))
         self._counting.switch(compiled, reach, self._reach)

@@ -30,7 +30,7 @@ class Recent:
 
     def __init__(self, keep_ns: int, most: int = 1 << 22) -> None:
         """Begin empty."""
-        self._keep_ns = keep_ns
+        self.keep_ns = keep_ns
         self._most = most
         self._chunks: list[_Chunk] = []
         self._small: list[_Chunk] = []
@@ -64,7 +64,7 @@ class Recent:
     def forget(self, now_ns: int) -> None:
         """Drop what lies out of the look-back, or beyond the newest rows."""
         self._join()
-        while self._chunks and int(self._chunks[0].now[-1]) < now_ns - self._keep_ns:
+        while self._chunks and int(self._chunks[0].now[-1]) < now_ns - self.keep_ns:
             del self._chunks[0]
         rows = sum(len(chunk.device) for chunk in self._chunks)
         while self._chunks and rows - len(self._chunks[0].device) > 2 * self._most:
