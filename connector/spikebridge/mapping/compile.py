@@ -216,7 +216,9 @@ class _Builder:
         for edge in edges:
             for at, step in changes[edge]:
                 active[at] = active.get(at, 0) + step
-            pieces.append(self._set(tuple(sorted(at for at, times in active.items() if times))))
+                if not active[at]:
+                    del active[at]
+            pieces.append(self._set(tuple(sorted(active))))
         summary_set = self._set(summaries)
         if not edges or edges[-1] <= DENSE_NEURONS:
             cells = np.zeros((edges[-1] if edges else 0) + 1, np.uint16)
