@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spikebridge.alerts import AlertEntry, alert_entry
-from spikebridge.errors import LogMissing
+from spikebridge.errors import LogFull, LogMissing
 from spikebridge.limits import MINUTE, SECOND
 from spikebridge.logs import Commit
 from spikebridge.mapping.engine import Engine
@@ -206,14 +206,21 @@ class SpikesStage:
         if self.identity.live and now_ns - self._looked_at_ns >= LOOK_EVERY_NS:
             self._looked_at_ns = now_ns
             newest = self._revisions.newest() or 0
-            if newest > max(self.revision.number, self._marked):
+            if newest > max(self.revision.number, self._marked) and self._say(encode_tick(now_ns, newest)):
                 self._marked = newest
-                self.log.append([encode_tick(now_ns, newest)])
 
     def _rest(self, now_ns: int) -> None:
         """At the end of the log: prove that time passes, keep the commit fresh."""
         if self.identity.live and now_ns - self.log.last_append_ns() >= TICK_AFTER_NS:
-            self.log.append([encode_tick(now_ns)])
+            self._say(encode_tick(now_ns))
         due_ns = COMMIT_EVERY_NS if self.position != self._committed else RENEW_EVERY_NS
         if now_ns - self._committed_at_ns >= due_ns:
             self._commit([], now_ns)
+
+    def _say(self, tick: bytes) -> bool:
+        """Append a tick or a marker; a full log takes it later: only what reads on makes room."""
+        try:
+            self.log.append([tick])
+        except LogFull:
+            return False
+        return True
