@@ -63,6 +63,7 @@ CROWD = RuleInfo(
     category="Sensor Health",
     description="More devices outside the inventory than are let in per minute: later ones were refused.",
 )
+HEALTH = (LOG_GAP, LOG_CLOCK, CROWD)
 
 
 class Match(NamedTuple):
@@ -126,7 +127,7 @@ class Matcher:
         self._reach = Reach(compiled, devices)
         self._clocks = {rule.info.id: Clocks(rule.info.within_ns, NEVER, -1) for rule in compiled.absences}
         self._marks: dict[tuple[str, int], Marks] = {}
-        self._health = {rule.id: Marks() for rule in (LOG_GAP, LOG_CLOCK, CROWD)}
+        self._health = {rule.id: Marks() for rule in HEALTH}
         self._offset = -1
         self._tidied_ns = NEVER
 
@@ -199,7 +200,7 @@ class Matcher:
             self._open(batch, now, low, matches)
             at = int(np.searchsorted(fixed, low, "right"))
             high = int(fixed[at]) if at < len(fixed) else records
-            due = min((clocks.next_ns for clocks in self._clocks.values()), default=-NEVER)
+            due = min((clocks.next_ns(self._seen) for clocks in self._clocks.values()), default=-NEVER)
             high = min(high, max(low + 1, int(np.searchsorted(now, due))))
             yield low, high
             low = high
@@ -222,7 +223,7 @@ class Matcher:
                 clocks.rescan()
         for position, rule in enumerate(self.compiled.absences):
             clocks = self._clocks[rule.info.id]
-            if clocks.next_ns <= at_ns:
+            if clocks.next_ns(self._seen) <= at_ns:
                 since = self._reach.of_absence(position)
                 for silent in clocks.fire(at_ns, self._seen, since, self._reach.known):
                     matches += self._raise(rule.info, low, at_ns, silent.due_ns, silent)

@@ -72,9 +72,14 @@ class Clocks:
         self._close: list[tuple[int, int]] = []
         self._horizon_ns = NEVER
 
-    @property
-    def next_ns(self) -> int:
-        """No clock ends before this time."""
+    def next_ns(self, seen: Seen) -> int:
+        """
+        Return a time before which no clock ends.
+
+        The clock of a device that was seen since the last search ends at the horizon or later: it is passed over.
+        """
+        while self._close and seen.at_ns[self._close[-1][1]] > self._close[-1][0] - self._span_ns:
+            self._close.pop()
         return self._close[-1][0] if self._close else self._horizon_ns
 
     def join(self, devices: NDArray[np.intp], at_ns: int, offset: int) -> None:
