@@ -16,7 +16,7 @@ from spikebridge.canonical import sha256
 from spikebridge.mapping.admission import shifts
 from spikebridge.mapping.compile import compile_revision
 from spikebridge.mapping.evidence import Evidence, Identity, Spikes
-from spikebridge.mapping.match import Match
+from spikebridge.mapping.match import HEALTH, Match
 from spikebridge.mapping.silence import Silent
 from spikebridge.mapping.windows import Windows
 from spikebridge.spikes.names import Layers
@@ -26,7 +26,7 @@ from spikebridge.spikes.record import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spikebridge.alerts import Alert
+    from spikebridge.alerts import Alert, RuleInfo
     from spikebridge.mapping.compile import Compiled
     from spikebridge.mapping.rules import Revision, Rule
 
@@ -76,10 +76,11 @@ class _Again:
         rule = rules.get(self._alert.rule.id)
         if rule is not None:
             return self._crossing(rule)
-        info = next((rule.info for rule in self._compiled.absences if rule.info.id == self._alert.rule.id), None)
-        if info is None and self._alert.rule.kind != "health":
+        infos = [*(rule.info for rule in self._compiled.absences), *HEALTH]
+        info = next((info for info in infos if info.id == self._alert.rule.id), None)
+        if info is None:
             return f"rule {self._alert.rule.id}: not in revision {self._alert.revision}"
-        return self._clock()
+        return self._clock(info)
 
     def build(self, match: Match) -> Alert:
         """Make the alert of the match."""
@@ -109,10 +110,9 @@ class _Again:
             return f"window: the spikes of the evidence don't lie within {rule.info.within_ns} ns"
         last = found[-1]
         before = sum(len(spikes.time) for spikes in found[:-1]) - alert.evidence.skip
-        return self._crossed(last, rule.info.count - before - 1, int(clock[-1]))
+        return self._crossed(rule, last, rule.info.count - before - 1, int(clock[-1]))
 
-    def _crossed(self, last: Spikes, at: int, clock_ns: int) -> Match:
-        alert = self._alert
+    def _crossed(self, rule: Rule, last: Spikes, at: int, clock_ns: int) -> Match:
         limits = self._compiled.revision.rule_set.limits
         record = self._records[-1]
         part = unpack_record(record, limits.frame_ns)[int(last.part[at])]
@@ -120,30 +120,28 @@ class _Again:
         return Match(
             0,
             2,
-            next(rule.info for rule in self._compiled.counting if rule.info.id == alert.rule.id),
+            rule.info,
             0,
             record.append_ns,
-            alert.rule.suppress_ns,
+            rule.info.suppress_ns,
             int(last.time[at]),
-            alert.suppressed_before,
+            self._alert.suppressed_before,
             bool(moved[0]),
             int(last.part[at]),
             int(last.row[at]),
             clock_ns,
         )
 
-    def _clock(self) -> Match | str:
+    def _clock(self, info: RuleInfo) -> Match | str:
         alert, found = self._alert, self._records[-1]
         start = self._records[0] if len(self._records) > 1 else None
         start_ns = start.append_ns if start else alert.first_ns
-        due_ns = start_ns + alert.rule.within_ns if alert.rule.kind == "absence" else alert.time_ns
-        if found.append_ns < due_ns and alert.rule.kind == "absence":
+        due_ns = start_ns + info.within_ns if info.kind == "absence" else alert.time_ns
+        if found.append_ns < due_ns and info.kind == "absence":
             return f"span: the clock ends at {due_ns}, the record that found it was appended at {found.append_ns}"
         silent = Silent(0, start_ns, start.offset if start else -1, due_ns)
-        order: Literal[0, 1] = 1 if alert.rule.kind == "absence" else 0
-        return Match(
-            0, order, alert.rule, 0, found.append_ns, alert.rule.suppress_ns, due_ns, alert.suppressed_before, started=silent
-        )
+        order: Literal[0, 1] = 1 if info.kind == "absence" else 0
+        return Match(0, order, info, 0, found.append_ns, info.suppress_ns, due_ns, alert.suppressed_before, started=silent)
 
     def _read(self, offsets: Sequence[int]) -> list[Record]:
         return [record for record in self._records if record.offset in offsets]
@@ -157,6 +155,8 @@ class _Again:
 def _tampered(alert: Alert, evidence: Sequence[bytes]) -> list[str]:
     if len(evidence) != len(alert.evidence.records):
         return [f"evidence: expected {len(alert.evidence.records)} records, found {len(evidence)}"]
+    if not evidence:
+        return ["evidence: expected a record, found none"]
     return [
         f"evidence: the record at offset {kept.offset} is not the one that counted (SHA-256 differs)"
         for kept, raw in zip(alert.evidence.records, evidence, strict=True)
