@@ -7,6 +7,7 @@ before it are in the alert log. To start, the stage rewinds by the look-back, re
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spikebridge.alerts import AlertEntry, alert_entry
@@ -106,16 +107,14 @@ class SpikesStage:
         look_back_ns = self._read(commit.pairs[-1][1]).rule_set.limits.look_back_ns
         rewound = self.log.offset_at(commit.append_ns - look_back_ns)
         if first > commit.pairs[0][0] and (commit.position < first or self._cut(first, commit.append_ns - look_back_ns)):
-            replayed = self._begin(first)
-            self._engine.cut(max(first, commit.position))
-            return replayed
+            return self._begin(first, cut=max(first, commit.position, commit.pairs[-1][0]))
         return self._replay(min(rewound, commit.position), commit)
 
     def step(self) -> int:
         """
         Match the next records and commit what is due; return how many records there were.
 
-        When the log or the observer fails, nothing is lost: the next call goes on with what was matched.
+        When the log or the observer fails, nothing is lost: while a batch is `pending` the next call goes on with it, otherwise `open` does.
         """
         now_ns = self._clock()
         self._announce(now_ns)
@@ -144,14 +143,17 @@ class SpikesStage:
         self._observer.batch(self, pending.records, taken)
         return pending.records
 
-    def _begin(self, position: int) -> int:
-        """Start a life at a position, with the newest revision; the first commit says so before the first alert."""
+    def _begin(self, position: int, cut: int | None = None) -> int:
+        """Start a life at a position, with the newest revision and where a gap is to be raised; the first commit says so before the first alert."""
         newest = self._revisions.newest()
         if newest is None:
             raise LogMissing("no revision was ever published: publish mappings first")
         self.position = position
         self._engine = self._new_engine(newest)
         self._engine.pairs = [(position, newest)]
+        if cut is not None:
+            self._engine.pairs.append((cut, newest))
+            self._engine.cut(cut)
         self._commit([], self._clock())
         return 0
 
@@ -159,6 +161,9 @@ class SpikesStage:
         in_force = [number for offset, number in commit.pairs if offset <= rewound] or [commit.pairs[0][1]]
         self._engine = self._new_engine(in_force[-1])
         self._engine.pairs = list(commit.pairs)
+        for (_, before), (offset, number) in pairwise(commit.pairs):
+            if number == before:
+                self._engine.cut(offset)
         position = rewound
         while position < commit.position:
             records = [record for record in self.log.poll(position, BATCH_BYTES) if record.offset < commit.position]
@@ -173,7 +178,8 @@ class SpikesStage:
 
     def _cut(self, first: int, needed_ns: int) -> bool:
         """Say whether retention has taken records that the rewind needs."""
-        return any(record.append_ns > needed_ns for record in self.log.read([first]))
+        oldest = self.log.read([first])
+        return not oldest or oldest[0].append_ns > needed_ns
 
     def _new_engine(self, revision: int) -> Engine:
         return Engine(self.identity, self._read(revision), self._find, self.log.read)
@@ -195,7 +201,7 @@ class SpikesStage:
     def _pairs(self) -> tuple[tuple[int, int], ...]:
         """Keep the pairs of the look-back and the one in force where it begins."""
         pairs = self._engine.pairs
-        if len(pairs) > 1:
+        if len(pairs) > 1 and self._engine.now_ns > 0:
             rewound = self.log.offset_at(self._engine.now_ns - self.revision.rule_set.limits.look_back_ns)
             passed = sum(offset <= rewound for offset, _ in pairs)
             del pairs[: max(0, passed - 1)]

@@ -1,14 +1,16 @@
-"""The spikes stage when its log refuses."""
+"""The spikes stage when its log refuses, or has lost what a rewind needs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from tests.reference.simulation import rule
 
+from spikebridge.alerts import read_finding
 from spikebridge.errors import LogFull
-from spikebridge.limits import SECOND
+from spikebridge.limits import MINUTE, SECOND
 from spikebridge.mapping.evidence import Identity
 from spikebridge.mapping.rules import RuleSet, rule_set_content
 from spikebridge.pipeline import SpikesStage
@@ -77,3 +79,38 @@ def test_a_full_log_is_read_on_and_its_marker_comes_when_there_is_room() -> None
     clock.advance(SECOND)
     stage.step()
     assert stage.revision.number == 2
+
+
+@pytest.mark.parametrize("kept_from", [48, 50])
+@pytest.mark.parametrize("deaths", [0, 1, 3])
+def test_a_cut_rewind_raises_its_gap_however_often_the_owner_dies_before(kept_from: int, deaths: int) -> None:
+    """The gap stands in the commit until it was raised, beyond what readers have seen; markers on the way don't hide it."""
+    clock = FakeClock()
+    log = MemoryLog(clock)
+    publish(log, 5)
+    stage = opened(log, clock)
+    for _ in range(50):
+        log.append([SPIKE])
+        clock.advance(MINUTE)
+        stage.step()
+    before = len(log.alerts)
+    log.drop_before(kept_from)
+    stage = opened(log, clock)
+    for number in range(deaths):
+        publish(log, 5 + number % 2)
+        clock.advance(SECOND)
+        stage.step()
+        stage = opened(log, clock)
+    log.append([SPIKE])
+    while stage.step():
+        clock.advance(SECOND)
+
+    found = [(entry.source[1], read_finding(entry.body).rule.id) for entry in log.alerts[before:]]
+    assert [(offset, name) for offset, name in found if name == "log_gap"] == [(50, "log_gap")]
+    assert stage.revision.number == log.newest()
+
+    stage = opened(log, clock)
+    log.append([SPIKE])
+    clock.advance(SECOND)
+    stage.step()
+    assert [read_finding(entry.body).rule.id for entry in log.alerts[before + len(found) :]] in (["single"], [])

@@ -26,7 +26,8 @@ class Commit(NamedTuple):
     Where the spikes stage stands: every alert of the records before `position` is in the alert log.
 
     `append_ns` is T of the record before the position (the largest append time so far, 0 at the log's start).
-    `pairs` are the (from offset, revision number) of the look-back as they were read, oldest first.
+    `pairs` are the (from offset, revision number) of the look-back as they were read, oldest first. One that repeats the number before
+    it says that a life began anew after a cut: at the first record from its offset on the lost ones are raised as a gap.
     """
 
     position: int

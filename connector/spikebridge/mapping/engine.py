@@ -161,7 +161,9 @@ class Engine:
         if number <= self.revision.number or not self._switch(number, offset):
             self.counters["markers_ignored"] += 1
         else:
-            self.pairs.append((offset + 1, number))
+            passed = [pair for pair in self.pairs if pair[0] <= offset + 1]
+            cuts = [(at, number) for at, _ in self.pairs[len(passed) :]]
+            self.pairs = [*passed, (offset + 1, number), *cuts]
 
     def _switch(self, number: int, offset: int) -> bool:
         revision = self.revision if number == self.revision.number else self._revisions(number)
