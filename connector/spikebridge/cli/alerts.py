@@ -43,12 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table, or one document a line."""
-    from spikebridge.alerts import read_finding
     from spikebridge.store import Store
 
     with Store(data_directory(args), read_only=True) as store:
         entries = [store.find(args.id)] if args.id else store.findings(_query(args))
-    findings = [read_finding(entry.body) for entry in entries]
+        findings = [store.opened(entry) for entry in entries]
     if args.format != "table":
         document = registry.load("formats", args.format).document
         for finding in findings:

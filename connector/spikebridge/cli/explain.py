@@ -29,11 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the sentence, then what it counts."""
-    from spikebridge.alerts import Alert, read_finding
+    from spikebridge.alerts import Alert
     from spikebridge.store import Store
 
     with Store(data_directory(args), read_only=True) as store:
-        finding = read_finding(store.find(args.id).body)
+        finding = store.opened(store.find(args.id))
     if args.json:
         print_json(_document(finding))
         return 0

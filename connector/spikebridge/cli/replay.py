@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict; exit 1 if anything differs."""
-    from spikebridge.alerts import Alert, read_finding
+    from spikebridge.alerts import Alert
     from spikebridge.logs.spool import Spool
     from spikebridge.mapping.replay import replay
     from spikebridge.mapping.rules import read_revision
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     directory = data_directory(args)
     with Store(directory, read_only=True) as store:
         entry = store.find(args.id)
-    alert = read_finding(entry.body)
+        alert = store.opened(entry)
     if not isinstance(alert, Alert):
         sys.stderr.write("replay: an incident has no spikes of its own; replay the alerts that `spikebridge explain` lists\n")
         return USAGE

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikebridge.canonical import canonical_json, sha256
+from spikebridge.errors import StoreError
 from spikebridge.store.schema import StorePart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NO_HEAD = "what says how many rows the audit log has (the row of `audit_head`) was removed"
 _COLUMNS = "seq, at_ns, actor, event, detail, previous, hash"
 
 
@@ -40,7 +42,10 @@ class AuditPart(StorePart):
     def record(self, at_ns: int, actor: str, event: str, detail: Mapping[str, Any]) -> AuditRow:
         """Append a row."""
         with self._database.transaction() as connection:
-            seq, previous = connection.execute("SELECT seq, hash FROM audit_head").fetchone()
+            head = connection.execute("SELECT seq, hash FROM audit_head").fetchone()
+            if head is None:
+                raise StoreError(f"{self._database.path}: {_NO_HEAD}: look with `spikebridge audit list`, then restore a backup")
+            seq, previous = head
             facts = (seq + 1, at_ns, actor, event, canonical_json(detail).decode(), previous)
             row = AuditRow(*facts, _seal(*facts))
             connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -68,16 +73,18 @@ class AuditPart(StorePart):
         """
         rows, previous = 0, ""
         with self._database.snapshot() as connection:
-            head_seq, head_hash = connection.execute("SELECT seq, hash FROM audit_head").fetchone()
+            head = connection.execute("SELECT seq, hash FROM audit_head").fetchone()
             for values in connection.execute(f"SELECT {_COLUMNS} FROM audit ORDER BY seq"):  # noqa: S608 -- ours
                 row = AuditRow(*values)
                 fault = _fault(row, rows + 1, previous)
                 if fault:
                     return Verdict(rows, previous, rows + 1, fault)
                 rows, previous = row.seq, row.hash
-        if (rows, previous) != (head_seq, head_hash):
+        if head is None:
+            return Verdict(rows, previous, rows + 1, _NO_HEAD)
+        if head != (rows, previous):
             return Verdict(
-                rows, previous, rows + 1, f"the log ends after row {rows}, but {head_seq} were written: the rest was cut off"
+                rows, previous, rows + 1, f"the log ends after row {rows}, but {head[0]} were written: the rest was cut off"
             )
         return Verdict(rows, previous)
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from spikebridge.alerts import SEVERITIES, AlertEntry
+from spikebridge.alerts import SEVERITIES, AlertEntry, read_finding
 from spikebridge.errors import StoreError
 from spikebridge.store.schema import StorePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from spikebridge.alerts import Finding
 
 _COLUMNS = "id, kind, version, input, input_offset, ordinal, body"
 _SEVERITY: dict[str, int] = {str(name): number for name, number in SEVERITIES.items()}
@@ -68,7 +70,19 @@ class FindingsPart(StorePart):
         """Return one finding with its evidence."""
         with self._database.reading() as connection:
             row = connection.execute(f"SELECT {_COLUMNS}, evidence FROM findings WHERE id = ?", (finding_id,)).fetchone()  # noqa: S608 -- as above
-        return None if row is None else _entry(row)._replace(evidence=_unpack(row[7]))
+        if row is None:
+            return None
+        try:
+            return _entry(row)._replace(evidence=_unpack(row[7]))
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise StoreError(f"{self._database.path}: the evidence of {finding_id} is not as it was written: {error}") from None
+
+    def opened(self, entry: AlertEntry) -> Finding:
+        """Open a finding that was kept here; `StoreError` when somebody changed the file so that it is none."""
+        try:
+            return read_finding(entry.body)
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise StoreError(f"{self._database.path}: {entry.kind} {entry.id} is not as it was written: {error}") from None
 
     def evidence(self, finding_id: str) -> tuple[bytes, ...]:
         """Return the records behind an alert, () when it isn't known."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikebridge.errors import StoreError
 from spikebridge.store import Store, Verdict
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def test_a_chain_that_nobody_touched_verifies(store: Store, tmp_path: Path) -> N
         ("DELETE FROM audit WHERE seq = 4", 4, "row 4 is missing, the next is 5"),
         ("DELETE FROM audit WHERE seq >= 4", 4, "the log ends after row 3, but 5 were written"),
         ("UPDATE audit_head SET hash = ''", 6, "the log ends after row 5"),
+        ("DELETE FROM audit_head", 6, "the row of `audit_head`) was removed"),
         ("INSERT INTO audit SELECT 6, at_ns, actor, event, detail, hash, hash FROM audit WHERE seq = 5", 6, "row 6 was changed"),
     ],
 )
@@ -64,6 +66,16 @@ def test_the_first_bad_row_is_named(store: Store, tmp_path: Path, statement: str
     verdict = store.verify()
     assert verdict.bad == bad
     assert fault in verdict.fault
+
+
+def test_nothing_is_written_behind_a_chain_without_its_head(store: Store, tmp_path: Path) -> None:
+    """A service that starts says what is wrong, in a sentence."""
+    record(store, 5)
+    tamper(tmp_path, "DELETE FROM audit_head")
+
+    with pytest.raises(StoreError, match="look with `spikebridge audit list`"):
+        record(store, 1)
+    assert len(store.audit()) == 5
 
 
 @given(st.lists(st.tuples(st.text(), st.text(), st.dictionaries(st.text(), st.integers() | st.text())), max_size=5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -60,6 +61,22 @@ def test_one_finding_comes_with_its_evidence(store: Store) -> None:
     assert store.evidence("abc-1") == (b"frame", b"abc-1")
     assert store.finding("nothing") is None
     assert store.evidence("nothing") == ()
+
+
+@pytest.mark.parametrize("wrong", ["x'00'", "'{}'", "''"])
+def test_a_finding_that_somebody_changed_is_told(store: Store, tmp_path: Path, wrong: str) -> None:
+    """Bytes that are no finding, or no evidence: one sentence that names it, for a person and not for a programmer."""
+    store.write([alert("abc-1", 10), alert("abd-2", 20)])
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute(f"UPDATE findings SET body = {wrong} WHERE id = 'abc-1'")  # noqa: S608 -- ours
+    connection.execute(f"UPDATE findings SET evidence = {wrong} WHERE id = 'abd-2'")  # noqa: S608 -- ours
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(StoreError, match="alert abc-1 is not as it was written"):
+        store.opened(store.find("abc-1"))
+    with pytest.raises(StoreError, match="the evidence of abd-2 is not as it was written"):
+        store.find("abd-2")
 
 
 def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(store: Store) -> None:
