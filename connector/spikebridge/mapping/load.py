@@ -144,9 +144,22 @@ def _validated(source: Source, problems: list[Problem]) -> tuple[Document | None
     if keys & {"classes", "devices"} and not keys & {"mappings", "correlations", "tests"}:
         problems.append(document.problem((), "this is an inventory: name it under `inventory`, not among the mappings"))
         return document, None
+    if _is_empty(document, problems):
+        return document, None
     model, found = validate(MappingFile, document)
     problems += found
     return document, model
+
+
+def _is_empty(document: Document, problems: list[Problem]) -> bool:
+    """Refuse a file of nothing or of comments: an editor or a full disk cut it short, and what it held must stay in force."""
+    root = document.root
+    if root.entries is not None or root.items is not None or root.value is not None:
+        return False
+    problems.append(
+        document.problem((), "the file is empty; if nothing is meant, write `mappings: []` (`devices: []` in an inventory)")
+    )
+    return True
 
 
 def _cases(document: Document, model: MappingFile, drafts: list[Draft]) -> list[Case]:
@@ -161,6 +174,8 @@ def _inventory(source: Source | None, problems: list[Problem], warnings: list[Pr
         document = read_yaml(source.content, source.file, INVENTORY_BOUNDS)
     except ContentError as error:
         problems += error.problems
+        return [], []
+    if _is_empty(document, problems):
         return [], []
     model, found = validate(InventoryFile, document)
     problems += found

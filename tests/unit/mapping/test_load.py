@@ -515,6 +515,14 @@ def test_what_cannot_be_read_is_told_and_all_at_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("nothing", ["", "\n", "# what was here\n", "null\n"])
+def test_an_emptied_file_is_refused(nothing: str) -> None:
+    """A file that an editor or a full disk cut to nothing must not take its rules, or all devices, out of force."""
+    told = "the file is empty; if nothing is meant, write `mappings: []` (`devices: []` in an inventory)"
+    assert problems(SEED, nothing, inventory=nothing) == [f"b.yaml:1:1: {told}", f"inventory.yaml:1:1: {told}"]
+    assert loaded("mappings: []\n", inventory="devices: []\n").rule_set.rules == []
+
+
 def test_a_thousand_mistakes_are_told_as_a_hundred_and_a_number() -> None:
     """A file of the wrong kind doesn't flood the terminal."""
     found = problems("mappings:\n" + "- {}\n" * 1000)
