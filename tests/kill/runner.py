@@ -21,12 +21,21 @@ from spikebridge.spikes.frame import Head, encode_events
 from spikebridge.testing import KillingLog, KillingSink, KillPoint
 
 if TYPE_CHECKING:
+    from spikebridge.logs import Record
     from spikebridge.logs.spool import Spool
 
 PER_SECOND = 20_000
 BATCH = 100
 DEVICES = 400
 NEVER = 1 << 62
+
+
+class SmallBatches(KillingLog):
+    """Reads so few records at a time that every point is passed more than a dozen times, however slow the machine."""
+
+    def poll(self, position: int, max_bytes: int) -> list[Record]:
+        """Return at most 16 KiB."""
+        return super().poll(position, min(max_bytes, 1 << 14))
 
 
 def records(first: int, count: int, now_ns: int) -> list[bytes]:
@@ -57,7 +66,7 @@ def send(spool: Spool, count: int, done: Event) -> None:
 def main(directory: Path, count: int, point: KillPoint) -> None:
     """Run until every record is sent, matched and delivered."""
     parts = Parts(
-        spool=lambda config: cast("Spool", KillingLog(open_spool(config), point)),
+        spool=lambda config: cast("Spool", SmallBatches(open_spool(config), point)),
         sink=lambda sink, config: KillingSink(make_sink(sink, config), point),
     )
     with Service(load_config(directory / "spikebridge.yaml", os.environ), parts=parts) as service:

@@ -17,7 +17,7 @@ from spikebridge.incidents import Correlator
 from spikebridge.logs.spool import Spool
 from spikebridge.mapping.engine import Engine
 from spikebridge.mapping.evidence import Identity
-from spikebridge.mapping.rules import Revision, read_revision
+from spikebridge.mapping.rules import read_revision
 from spikebridge.store import Query, Store, record_letter
 from spikebridge.testing import KILL_POINTS
 
