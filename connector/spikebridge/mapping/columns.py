@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=np.generic)
 
-NEVER = -(1 << 62)
-"""A time before all others; its distance to any time of this century fits in 64 bits."""
+NEVER = 1 - (1 << 62)
+"""A time before all others; its distance to the latest that a frame or event may have, 1 << 62, just fits in 64 bits."""
 
 
 def grown(column: NDArray[T], size: int, fill: int) -> NDArray[T]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spikebridge.spikes.names import Devices
 
 
-OUT_OF_REACH = 1 << 62
+OUT_OF_REACH = (1 << 62) + 1
 """Later than every append time."""
 
 

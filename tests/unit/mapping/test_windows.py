@@ -8,7 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikebridge.mapping.reach import OUT_OF_REACH
 from spikebridge.mapping.windows import Marks, Windows
+from spikebridge.spikes.layout import MAX_TIME_NS
 
 START = 1_000
 Row = tuple[int, int, int]
@@ -130,3 +132,13 @@ def test_marks_let_one_alert_through_for_each_interval_and_count_the_rest(held: 
             result = marks.feed(devices, np.array([record[1] for record in part]))
             found += [(*part[at], hidden) for at, hidden in zip(result.alerts.tolist(), result.before.tolist(), strict=True)]
     assert sorted(found) == sorted(expected)
+
+
+def test_the_latest_time_that_there_is_counts_like_any_other() -> None:
+    """Its distance to "never" doesn't overflow: a first spike there is one spike."""
+    windows = Windows(2, 10)
+    device = np.array([0], np.int32)
+
+    assert windows.feed(device, np.array([MAX_TIME_NS]), None)[0].tolist() == [False]
+    assert windows.feed(device, np.array([MAX_TIME_NS]), None)[0].tolist() == [True]
+    assert OUT_OF_REACH > MAX_TIME_NS
