@@ -79,7 +79,8 @@ def _row(finding: Finding) -> Sequence[object]:
     if isinstance(finding, Alert):
         device, site, count = finding.device.id, finding.device.site, finding.count
     else:
-        device, site, count = f"{len(finding.devices)} devices", finding.site, finding.version
+        device = finding.devices[0] if len(finding.devices) == 1 else f"{len(finding.devices)} devices"
+        site, count = finding.site, finding.version
     return (
         finding.id[:SHORT_ID],
         rfc3339_ms(finding.time_ns),

@@ -10,7 +10,7 @@ from spikebridge.cli.terminal import print_json, print_table, printable
 if TYPE_CHECKING:
     import argparse
 
-    from spikebridge.alerts import Finding
+    from spikebridge.alerts import Finding, Incident
 
 NAME = "explain"
 HELP = "say in words why an alert exists, and which spikes counted"
@@ -18,6 +18,8 @@ EXAMPLE = """
 spikebridge explain 0c0a8f1e
 spikebridge explain 0c0a8f1e --json
 """
+
+SHOWN_MEMBERS = 50
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +51,30 @@ def run(args: argparse.Namespace) -> int:
         if finding.peers:
             print()
             print_table(("peer", "spikes"), [(peer.address, peer.count) for peer in finding.peers])
+    else:
+        _show_members(finding)
     for title, texts in (("likely false positives", finding.rule.false_positives), ("att&ck", finding.rule.attack)):
         if texts:
             print(f"\n{title}: {printable('; '.join(texts))}")
-    print(f"\nreplay it: spikebridge replay {finding.id[:8]}" if isinstance(finding, Alert) else "")
+    if isinstance(finding, Alert):
+        print(f"\nreplay it: spikebridge replay {finding.id[:8]}")
+    elif finding.members:
+        print(f"\neach can be replayed: spikebridge replay {finding.members[0].id[:8]}")
     return 0
+
+
+def _show_members(incident: Incident) -> None:
+    """Show the alerts that it is made of, oldest first."""
+    from spikebridge.timestamps import rfc3339_ms
+
+    members = incident.members[:SHOWN_MEMBERS]
+    print()
+    print_table(
+        ("id", "time", "severity", "threat", "device"),
+        [(one.id[:8], rfc3339_ms(one.time_ns), one.severity, one.threat, one.device) for one in members],
+    )
+    if incident.version > len(members):
+        print(f"and {incident.version - len(members):,} more: `--json` has the first {len(incident.members):,}")
 
 
 def _document(finding: Finding) -> dict[str, object]:

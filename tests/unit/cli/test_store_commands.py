@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from spikebridge import cli
@@ -21,6 +22,7 @@ from spikebridge.alerts import (
     RuleInfo,
     alert_entry,
     incident_entry,
+    read_finding,
 )
 from spikebridge.logs import Cursor
 from spikebridge.logs.spool import Spool
@@ -134,6 +136,28 @@ def test_alerts_are_listed_newest_first_and_can_be_narrowed(run: Run) -> None:
         "a1b2ffff"
     ]
     assert run("alerts", "--since", "1h").count("\n") == 1
+
+
+def test_an_incident_of_one_device_names_it(run: Run, data: Path) -> None:
+    """A number of devices is for several."""
+    made = read_finding(incident().body)
+    assert isinstance(made, Incident)
+    with Store(data) as store:
+        store.write([incident_entry(msgspec.structs.replace(made, version=3, devices=["cam-1"]))])
+
+    assert run("alerts", "--kind", "incident").splitlines()[1].split()[3:] == ["Outbreak", "cam-1", "hall", "3"]
+
+
+def test_explain_lists_the_alerts_of_an_incident(run: Run) -> None:
+    """An incident can't be replayed, its alerts can: each with the beginning of its id; what isn't listed is counted."""
+    assert run("explain", "e5f6").splitlines()[1:] == [
+        "",
+        "ID        TIME                      SEVERITY  THREAT      DEVICE",
+        "a1b2c3d4  2025-11-20T12:00:00.000Z  High      DDoS_Burst  cam-1",
+        "and 1 more: `--json` has the first 1",
+        "",
+        "each can be replayed: spikebridge replay a1b2c3d4",
+    ]
 
 
 def test_one_alert_is_told_in_full(run: Run) -> None:
