@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spikebridge.canonical import sha256
+from spikebridge.errors import LogMissing
 from spikebridge.mapping.compile import compile_revision
 from spikebridge.mapping.evidence import Evidence, Identity, Raised
 from spikebridge.mapping.match import NO_DEVICE, Fall, Matcher
@@ -112,7 +113,10 @@ class Engine:
             if number > self.revision.number and records and offset <= records[-1].offset + 1:
                 high = bisect_left(records, offset, low, key=lambda record: record.offset)
                 self._feed(self._effective(records[low:high]))
-                self._switch(number, offset - 1)
+                revision = self._revisions(number)
+                if revision is None:
+                    raise LogMissing(f"revision {number} was in force from record {offset} on, but is not in the revisions log")
+                self._switch(revision, offset - 1)
                 low = high
         self._feed(self._effective(records[low:]))
 
@@ -158,24 +162,22 @@ class Engine:
 
     def _follow(self, number: int, offset: int) -> None:
         """Bring the revision that a marker names into force, unless it goes back or isn't in the revisions log."""
-        if number <= self.revision.number or not self._switch(number, offset):
-            self.counters["markers_ignored"] += 1
-        else:
-            passed = [pair for pair in self.pairs if pair[0] <= offset + 1]
-            cuts = [(at, number) for at, _ in self.pairs[len(passed) :]]
-            self.pairs = [*passed, (offset + 1, number), *cuts]
-
-    def _switch(self, number: int, offset: int) -> bool:
-        revision = self.revision if number == self.revision.number else self._revisions(number)
+        revision = self._revisions(number) if number > self.revision.number else None
         if revision is None:
-            return False
-        if revision.number != self.revision.number:
-            compiled = compile_revision(revision, self._layers)
-            self._matcher.switch(compiled, offset)
-            self._decoder = Decoder(self._devices, self._layers, revision.rule_set.limits.frame_ns)
-            self._evidence = Evidence(self.identity, compiled, self._fetch, self._matcher.back)
-            self.revision = revision
-        return True
+            self.counters["markers_ignored"] += 1
+            return
+        self._switch(revision, offset)
+        passed = [pair for pair in self.pairs if pair[0] <= offset + 1]
+        cuts = [(at, number) for at, _ in self.pairs[len(passed) :]]
+        self.pairs = [*passed, (offset + 1, number), *cuts]
+
+    def _switch(self, revision: Revision, offset: int) -> None:
+        """Bring a revision into force after the record at `offset`."""
+        compiled = compile_revision(revision, self._layers)
+        self._matcher.switch(compiled, offset)
+        self._decoder = Decoder(self._devices, self._layers, revision.rule_set.limits.frame_ns)
+        self._evidence = Evidence(self.identity, compiled, self._fetch, self._matcher.back)
+        self.revision = revision
 
 
 def alerts_of(rule_set: RuleSet, records: Sequence[Record], identity: Identity | None = None) -> Taken:

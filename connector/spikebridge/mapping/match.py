@@ -175,11 +175,6 @@ class Matcher:
                 )
             self._clocks[name] = clocks
 
-    def reaches(self, rule: int, device: int, append_ns: int) -> bool:
-        """Say whether a counting rule concerns a device at an append time."""
-        column = self._reach.of_counting(rule)
-        return column is None or bool(column[device] <= append_ns)
-
     def back(self, device: int, before_offset: int, since_ns: int) -> Iterator[tuple[int, int]]:
         """Walk back over (offset, append time) of a device's records with hits, the latest first."""
         return self._counting.recent.back(device, before_offset, since_ns)

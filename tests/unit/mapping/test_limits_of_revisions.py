@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import pytest
 from tests.reference.simulation import START_NS, rule
 
 from spikebridge.alerts import alert_entry
 from spikebridge.canonical import sha256
+from spikebridge.errors import LogMissing
 from spikebridge.limits import MINUTE, SECOND, Limits
 from spikebridge.mapping.admission import Crowd
 from spikebridge.mapping.engine import Engine
@@ -78,3 +80,11 @@ def test_duplicates_and_long_frames_are_judged_by_the_limits_in_force() -> None:
 
     assert owner.counters["duplicates"] == 1
     assert taken.dead == []
+
+
+def test_a_replay_without_the_revision_that_was_in_force_is_refused() -> None:
+    """Rebuilding the state under another one would be silent and wrong."""
+    owner = engine({1: revision(1, Limits())}, 1, [])
+
+    with pytest.raises(LogMissing, match="revision 2 was in force from record 1 on"):
+        owner.replay([spike(0, 0), spike(1, SECOND)], [(0, 1), (1, 2)])
