@@ -75,6 +75,8 @@ class SpikesStage:
         self._committed = -1
         self._marked = 0
         self._looked_at_ns = 0
+        self._rested = (-1, 0)
+        self._ticked_at_ns = 0
         self._pending: Pending | None = None
 
     @property
@@ -137,7 +139,7 @@ class SpikesStage:
         if taken.dead:
             self._observer.dead(self.identity.log, self.identity.partition, taken.dead)
         self.position = pending.position
-        if taken.alerts or now_ns - self._committed_at_ns >= COMMIT_EVERY_NS:
+        if taken.alerts or _due(now_ns, self._committed_at_ns, COMMIT_EVERY_NS):
             self._commit([alert_entry(raised.alert, raised.evidence) for raised in taken.alerts], now_ns)
         self._pending = None
         self._observer.batch(self, pending.records, taken)
@@ -209,7 +211,7 @@ class SpikesStage:
 
     def _announce(self, now_ns: int) -> None:
         """Append a marker when there is a new revision; whoever reads it switches there, this stage included."""
-        if self.identity.live and now_ns - self._looked_at_ns >= LOOK_EVERY_NS:
+        if self.identity.live and _due(now_ns, self._looked_at_ns, LOOK_EVERY_NS):
             self._looked_at_ns = now_ns
             newest = self._revisions.newest() or 0
             if newest > max(self.revision.number, self._marked) and self._say(encode_tick(now_ns, newest)):
@@ -217,11 +219,18 @@ class SpikesStage:
 
     def _rest(self, now_ns: int) -> None:
         """At the end of the log: prove that time passes, keep the commit fresh."""
-        if self.identity.live and now_ns - self.log.last_append_ns() >= TICK_AFTER_NS:
+        if self.identity.live and self._stands_still(now_ns) and _due(now_ns, self._ticked_at_ns, LOOK_EVERY_NS):
+            self._ticked_at_ns = now_ns
             self._say(encode_tick(now_ns))
-        due_ns = COMMIT_EVERY_NS if self.position != self._committed else RENEW_EVERY_NS
-        if now_ns - self._committed_at_ns >= due_ns:
+        if _due(now_ns, self._committed_at_ns, COMMIT_EVERY_NS if self.position != self._committed else RENEW_EVERY_NS):
             self._commit([], now_ns)
+
+    def _stands_still(self, now_ns: int) -> bool:
+        """Tell from the newest append time, or, where the clock lies behind that, from how long we have been at the end."""
+        position, since_ns = self._rested
+        if position != self.position or now_ns < since_ns:
+            self._rested = (self.position, now_ns)
+        return now_ns - min(self.log.last_append_ns(), self._rested[1]) >= TICK_AFTER_NS
 
     def _say(self, tick: bytes) -> bool:
         """Append a tick or a marker; a full log takes it later: only what reads on makes room."""
@@ -230,3 +239,8 @@ class SpikesStage:
         except LogFull:
             return False
         return True
+
+
+def _due(now_ns: int, last_ns: int, every_ns: int) -> bool:
+    """Say whether it is time again; also after the clock was set back."""
+    return not 0 <= now_ns - last_ns < every_ns

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.reference.simulation import rule
+from tests.reference.simulation import absence, rule
 
-from spikebridge.alerts import read_finding
+from spikebridge.alerts import DeviceInfo, read_finding
 from spikebridge.errors import LogFull
 from spikebridge.limits import MINUTE, SECOND
+from spikebridge.logs.spool import Spool
 from spikebridge.mapping.evidence import Identity
-from spikebridge.mapping.rules import RuleSet, rule_set_content
+from spikebridge.mapping.rules import Device, RuleSet, rule_set_content
 from spikebridge.pipeline import SpikesStage
 from spikebridge.testing import FakeClock, MemoryLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from spikebridge.mapping.engine import DeadRecord, Taken
 
@@ -114,3 +116,27 @@ def test_a_cut_rewind_raises_its_gap_however_often_the_owner_dies_before(kept_fr
     clock.advance(SECOND)
     stage.step()
     assert [read_finding(entry.body).rule.id for entry in log.alerts[before + len(found) :]] in (["single"], [])
+
+
+def test_a_clock_that_is_set_back_stops_neither_ticks_nor_commits_nor_revisions(tmp_path: Path) -> None:
+    """Silence is found in time while the wall clock lies an hour behind the log; what is due goes by time that passes."""
+    clock = FakeClock()
+    log = Spool(tmp_path, clock=clock, monotonic=clock.monotonic)
+    camera = Device(info=DeviceInfo(id="cam", known=True))
+    log.publish(rule_set_content(RuleSet(rules=[absence("silent", 40)], devices=[camera])))
+    stage = SpikesStage(Identity("default", log.id, 0), log, log, log, Quiet(), clock)
+    stage.open()
+    log.append([SPIKE])
+    stage.step()
+    clock.step(-3_600 * SECOND)
+    log.publish(rule_set_content(RuleSet(rules=[absence("silent", 40), rule("new", (6, 6))], devices=[camera])))
+    for _ in range(60):
+        clock.advance(SECOND)
+        stage.step()
+
+    assert [read_finding(entry.body).rule.id for entry in log.poll_alerts(0, 9)] == ["silent"]
+    assert stage.revision.number == log.newest()
+    committed = log.committed()
+    assert committed is not None
+    assert committed.position == stage.position
+    assert log.bounds()[1] < 10
