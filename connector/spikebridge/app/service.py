@@ -64,6 +64,7 @@ class Service:
                 self._content.begin()
             self._compose()
             self._serve_health(opening)
+            self._warn_of_readers_without_a_sink()
             self._audit("start", {"version": __version__, "stages": self.stages.names})
             self._open = opening.pop_all()
 
@@ -141,6 +142,14 @@ class Service:
         delivery = Delivery(name, self._parts.sink(sink, self.config), self.spool, surroundings, where)
         self.metrics.before_render(delivery.measure)
         return delivery
+
+    def _warn_of_readers_without_a_sink(self) -> None:
+        """Tell of cursors that a sink left behind which is no longer configured: retention waits for them."""
+        for reader in self.spool.cursors():
+            kind, _, name = reader.partition(":")
+            if kind == "deliver" and name not in self.config.sinks:
+                text = "%s has no sink in this configuration, and alerts are kept for it; give it up with `spikebridge forget %s`"
+                _log.warning(text, reader, reader)
 
     def _serve_health(self, opening: ExitStack) -> None:
         """Serve metrics and health where they are configured."""
