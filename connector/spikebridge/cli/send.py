@@ -34,6 +34,8 @@ BATCH_RECORDS = 1_000
 QUEUED_RECORDS = 64
 """A record has at most 1 MiB, so what is read ahead is bounded."""
 
+CUT = "record: input data was truncated"
+
 TOLD = 10
 """So many faults are told; all are counted."""
 
@@ -100,7 +102,9 @@ def _record(spool: Spool, stream: BinaryIO, sent: Sent) -> str:
         with path.open("rb") as again:
             for batch in _batches(again):
                 sent.keep(batch)
-        return spool.add_recording(path).id
+        recording = spool.add_recording(path)
+        sent.known = recording.drained
+        return recording.id
 
 
 def _batches(stream: BinaryIO) -> Iterator[list[Value]]:
@@ -132,12 +136,17 @@ def _batches(stream: BinaryIO) -> Iterator[list[Value]]:
 
 
 class Sent:
-    """What was sent so far: ticks are left out, they are the service's own; refused parts of records will be dead letters."""
+    """
+    What was sent so far: ticks are left out, they are the service's own; refused parts of records will be dead letters.
+
+    `known` is a recording that was read before, `cut` a JSON text that goes on after the end of its line.
+    """
 
     def __init__(self, source: str, moved: Callable[[int], None]) -> None:
         """Begin at nothing; `moved` hears how many bytes each batch had."""
         self.source = source
         self.records = self.spikes = self.ticks = self.refused = 0
+        self.known = self.cut = False
         self._moved = moved
 
     def keep(self, values: list[Value]) -> list[bytes]:
@@ -151,6 +160,7 @@ class Sent:
         batch = Decoder(Devices(), Layers(), Limits().frame_ns).decode([Record(place, 0, value) for place, value in kept])
         for fault in batch.refused:
             self._fault(kept[fault.record].place, fault.reason)
+            self.cut |= fault.reason == CUT
         for tick in values:
             if _is_tick(tick.bytes):
                 self._fault(tick.place, "a tick: left out, the service makes them itself")
@@ -190,10 +200,14 @@ def _counting(source: str, stream: BinaryIO) -> Iterator[Sent]:
 def _tell(sent: Sent, log: str, *, recording: bool, as_json: bool) -> None:
     if as_json:
         counts = {"records": sent.records, "spikes": sent.spikes, "refused": sent.refused, "ticks_left_out": sent.ticks}
-        print_json({"log": log, "recording": recording, **counts})
+        print_json({"log": log, "recording": recording, "known": sent.known, **counts})
         return
     kind = "as a recording, log" if recording else "to the live log"
     print(f"sent {sent.records:,} records with {sent.spikes:,} spikes {kind} {log}")
+    if sent.known:
+        print("this recording was read before: nothing of it is read again")
+    if sent.cut:
+        print("one line holds one whole JSON text: `jq -c .` puts a text on one line")
     if sent.refused:
         print(f"{sent.refused:,} parts of records can't be read: they will be dead letters, their neighbours count")
     if sent.ticks:
