@@ -46,6 +46,9 @@ SPIKES = _declare("spikes_total", "counter", "Spikes read from the spike log.", 
 REFUSED = _declare("records_refused_total", "counter", "Records, or parts of one, that are no spikes: dead letters.", "reason")
 DUPLICATES = _declare("duplicates_total", "counter", "Frames dropped because the log holds the same frame already.", "log")
 RETIMED = _declare("retimed_total", "counter", "Frames whose times were out of range and that count at their append time.", "log")
+UNDETECTED = _declare(
+    "undetected_total", "counter", "Frames of raw sensor spikes: no detector reads them here, they only prove life.", "log"
+)
 CROWDED = _declare("crowded_total", "counter", "Frames refused because too many unknown devices spoke in one minute.", "log")
 MARKERS_IGNORED = _declare(
     "markers_ignored_total", "counter", "Markers with a revision that is unknown or lower than the one in force.", "log"

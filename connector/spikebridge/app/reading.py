@@ -28,6 +28,7 @@ COUNTED = {
     "duplicates": numbers.DUPLICATES,
     "retimed": numbers.RETIMED,
     "crowded": numbers.CROWDED,
+    "undetected": numbers.UNDETECTED,
     "markers_ignored": numbers.MARKERS_IGNORED,
 }
 

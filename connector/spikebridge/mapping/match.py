@@ -19,7 +19,7 @@ from spikebridge.mapping.counting import Counting, Piece
 from spikebridge.mapping.reach import OUT_OF_REACH, Reach
 from spikebridge.mapping.silence import Clocks, Seen, Silent
 from spikebridge.mapping.windows import Marks
-from spikebridge.spikes.batch import ROLE_OUTPUT
+from spikebridge.spikes.batch import ROLE_INPUT, ROLE_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -256,6 +256,7 @@ class Matcher:
         counted = ~duplicate & (batch.role[frames] == ROLE_OUTPUT)
         self.counters["frames"] += len(frames)
         self.counters["duplicates"] += int(np.count_nonzero(duplicate))
+        self.counters["undetected"] += int(np.count_nonzero(~duplicate & (batch.role[frames] == ROLE_INPUT)))
         frames, at_ns = frames[counted], at_ns[counted]
         shift = shifts(batch.start_ns[frames], batch.end_ns[frames], at_ns, self._limits)
         self.counters["retimed"] += int(np.count_nonzero(shift))

@@ -1,0 +1,67 @@
+"""What the engine counts and refuses beside alerts."""
+
+from __future__ import annotations
+
+from tests.reference.simulation import START_NS, rule
+
+from spikebridge.canonical import sha256
+from spikebridge.limits import SECOND
+from spikebridge.mapping.engine import Engine
+from spikebridge.mapping.evidence import Identity
+from spikebridge.mapping.rules import Revision, RuleSet, rule_set_content
+from spikebridge.spikes.batch import ROLE_INPUT
+from spikebridge.spikes.frame import Head, encode_events, encode_tick
+from spikebridge.spikes.record import Record
+
+
+def engine(*, live: bool = True) -> Engine:
+    """Make an engine under one rule: neuron 5 fires once."""
+    rule_set = RuleSet(rules=[rule("single", (5, 5))])
+    revision = Revision(number=1, digest=sha256(rule_set_content(rule_set)), rule_set=rule_set)
+    return Engine(Identity("default", "log", 0, live), revision, lambda _: None, lambda _: [])
+
+
+def records(*values: bytes, every_ns: int = SECOND) -> list[Record]:
+    """Append values one after the other."""
+    return [Record(offset, START_NS + offset * every_ns, value) for offset, value in enumerate(values)]
+
+
+def frame(role: int = 1, seq: int = 1, neuron: int = 5) -> bytes:
+    """Make a frame of one spike."""
+    return encode_events(Head(device="cam-1", start_ns=START_NS, role=role, boot=7, seq=seq), [neuron], [0])
+
+
+def test_raw_sensor_spikes_are_counted_and_raise_nothing() -> None:
+    """No detector reads frames of role input here: that is said, not passed over."""
+    made = engine()
+
+    assert made.take(records(frame(ROLE_INPUT), frame(ROLE_INPUT), frame(ROLE_INPUT, 2))).alerts == []
+    assert made.counters["undetected"] == 2
+    assert made.counters["duplicates"] == 1
+
+
+def test_a_gap_of_a_live_log_is_raised_and_one_of_a_recording_is_not() -> None:
+    """An outage of ours is an alert of its own; the past of others is not our outage."""
+    spoken = records(frame(seq=1, neuron=9), frame(seq=2, neuron=9), every_ns=200 * SECOND)
+
+    assert [raised.alert.rule.id for raised in engine().take(spoken).alerts] == ["log_gap"]
+    assert engine(live=False).take(spoken).alerts == []
+
+
+def test_a_marker_that_names_an_unknown_revision_is_ignored_and_counted() -> None:
+    """Whoever writes a tick can't take the rules out of force."""
+    made = engine()
+
+    assert len(made.take(records(encode_tick(START_NS, 9), encode_tick(START_NS, 1), frame())).alerts) == 1
+    assert made.counters["markers_ignored"] == 2
+    assert made.revision.number == 1
+
+
+def test_what_is_no_spikes_is_told_with_its_place() -> None:
+    """A bad record is refused with offset, part and bytes; its neighbours count."""
+    taken = engine().take(records(b"rubbish", frame(), b'[{"device_id": "cam-1", "neuron_id": -1}, {"device_id": "x"}]'))
+
+    assert [(dead.offset, dead.part) for dead in taken.dead] == [(0, 0), (2, 0)]
+    assert taken.dead[0].raw == b"rubbish"
+    assert "neuron_id" in taken.dead[1].reason
+    assert len(taken.alerts) == 1
