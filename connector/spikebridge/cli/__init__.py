@@ -29,8 +29,10 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 COMMANDS = {
     "alerts": "show the alerts and incidents in the embedded store",
     "audit": "list the audit log, or verify that nobody changed it",
+    "backtest": "show which alerts a change of mappings would gain and lose",
     "bench": "measure speed and memory on this machine, ratios to a plain peer in the same run",
     "check": "check configuration, inventory and mappings, and run their tests",
+    "convert": "turn spikes into documents and print them, leaving nothing behind",
     "deadletters": "list, show, retry or drop what could not be read or delivered",
     "demo": "play attacks on a small site through the real product, and watch its alerts",
     "explain": "say in words why an alert exists, and which spikes counted",

@@ -88,6 +88,10 @@ class Recording:
         """Return 0 and the number of records."""
         return 0, len(self._begin)
 
+    def place(self, offset: int) -> int:
+        """Return the byte at which a record begins in the file."""
+        return int(self._begin[offset])
+
     def last_append_ns(self) -> int:
         """Return the append time of the last record, 0 for an empty file."""
         return int(self._append_ns[-1]) if len(self._append_ns) else 0
