@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from spikebridge.alerts import Finding
+    from spikebridge.alerts import Finding, Incident
     from spikebridge.logs.recording import Recording
     from spikebridge.mapping.engine import DeadRecord, Engine, Taken
     from spikebridge.mapping.rules import Revision
@@ -84,7 +84,7 @@ class _Converted:
         from spikebridge.incidents import Correlator
 
         correlator = Correlator(TENANT, self._revision)
-        incidents = {}
+        incidents: dict[str, Incident] = {}
         for taken in self._taken():
             for dead in taken.dead:
                 self._refuse(dead)
