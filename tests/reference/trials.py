@@ -33,10 +33,12 @@ IDENTITY = Identity("default", "simulated", 0)
 REVISIONS = revisions()
 
 
-def engine(records: Sequence[Record], number: int = 1) -> Engine:
+def engine(records: Sequence[Record], number: int = 1, *, live: bool = True) -> Engine:
     """Make a new engine over these records."""
     held = {record.offset: record for record in records}
-    return Engine(IDENTITY, REVISIONS[number], REVISIONS.get, lambda offsets: [held[at] for at in offsets if at in held])
+    return Engine(
+        IDENTITY._replace(live=live), REVISIONS[number], REVISIONS.get, lambda offsets: [held[at] for at in offsets if at in held]
+    )
 
 
 def sealed(taken: Taken) -> list[AlertEntry]:
@@ -74,12 +76,12 @@ def plain_of(raised: Raised) -> PlainAlert:
     )
 
 
-def compare_with_plain(seed: int, count: int, cuts: Sequence[int] = (), **kind: bool) -> int:
+def compare_with_plain(seed: int, count: int, cuts: Sequence[int] = (), *, live: bool = True, **kind: bool) -> int:
     """Hold the array code equal to the plain reference; return how many alerts there were."""
     records = Simulation(seed, **kind).records(count)
-    plain = PlainEngine(REVISIONS[1], REVISIONS)
+    plain = PlainEngine(REVISIONS[1], REVISIONS, live=live)
     expected = [alert for record in records for alert in plain.take(record)]
-    whole = engine(records)
+    whole = engine(records, live=live)
     found, low = [], 0
     for cut in cuts or [random.Random(seed).choice([1, 3, 20, 200]) for _ in records]:
         found += [plain_of(raised) for raised in whole.take(records[low : low + cut]).alerts]

@@ -101,7 +101,10 @@ class Engine:
         """Match records; markers among them bring revisions into force."""
         taken = Taken([], [], 0)
         for run, marker in _cut_at_markers(records):
-            taken = self._match(run, taken)
+            part = self._match(run)
+            taken = Taken(taken.alerts, taken.dead, taken.spikes + part.spikes)
+            taken.alerts.extend(part.alerts)
+            taken.dead.extend(part.dead)
             if marker is not None:
                 self._follow(marker, run[-1].offset)
         return taken
@@ -120,7 +123,7 @@ class Engine:
                 low = high
         self._feed(self._effective(records[low:]))
 
-    def _match(self, run: Sequence[Record], taken: Taken) -> Taken:
+    def _match(self, run: Sequence[Record]) -> Taken:
         run = self._effective(run)
         batch, matches = self._feed(run)
         dead = [
@@ -129,7 +132,7 @@ class Engine:
         self._at_hand = {record.offset: record for record in run} if matches else {}
         alerts = list(self._build(run, matches))
         self._at_hand = {}
-        return Taken(taken.alerts + alerts, taken.dead + dead, taken.spikes + batch.spikes)
+        return Taken(alerts, dead, batch.spikes)
 
     def _feed(self, run: Sequence[Record]) -> tuple[Batch, list[Match]]:
         batch = self._decoder.decode(run)

@@ -7,6 +7,7 @@ Walks back from the record that crossed until the rule's count is reached, so th
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 
 LISTED = 16
 """Alerts list this many neurons and peers, the most frequent first."""
+
+CARRIED = 64
+"""So many alerts of one record carry the evidence's bytes; those with a higher ordinal name offsets and digests only."""
+
+WALKED = 4_096
+"""So many earlier records of a device are read for one alert; spikes that lie further back are left out, and the alert says `partial`."""
 
 
 class Identity(NamedTuple):
@@ -111,7 +118,8 @@ class Evidence:
         spikes = [piece.spikes for piece in walked]
         times = np.concatenate([piece.time for piece in spikes])
         peers = Counter(peer for piece in spikes for peer in piece.peers if peer)
-        evidence, raw = _kept([piece.record for piece in walked], skip, match.clock_ns, complete=len(times) == rule.info.count)
+        whole = len(times) == rule.info.count
+        evidence, raw = _kept([piece.record for piece in walked], skip, match.clock_ns, whole=whole, carried=ordinal < CARRIED)
         trigger = next(part for at, part in self._open.open(record).parts[device.id] if at == match.part)
         alert = self._alert(match, record, device, ordinal)
         alert = msgspec.structs.replace(
@@ -135,7 +143,7 @@ class Evidence:
         records = [self._open.open(record)]
         if started is not None and 0 <= started.start_offset < record.offset:
             records = [*self._read_one(started.start_offset, started.start_ns), *records]
-        evidence, raw = _kept(records, 0, 0, complete=True)
+        evidence, raw = _kept(records, 0, 0, whole=True, carried=ordinal < CARRIED)
         start_ns = started.start_ns if started is not None else match.time_ns
         alert = msgspec.structs.replace(
             self._alert(match, record, device, ordinal),
@@ -194,7 +202,7 @@ class Evidence:
         return walked, skip
 
     def _earlier(self, device: int, offset: int, since_ns: int) -> Iterator[Opened]:
-        for found, append_ns in self._back(device, offset, since_ns):
+        for found, append_ns in islice(self._back(device, offset, since_ns), WALKED):
             yield from self._read_one(found, append_ns)
 
     def _read_one(self, offset: int, append_ns: int) -> Iterable[Opened]:
@@ -248,14 +256,16 @@ def _of_part(rule: Rule, at: int, part: Part, layer: str, append_ns: int, limits
     return Spikes(np.full(len(rows), at), rows, part.neurons[rows], part.times[rows] + shift, [layer] * len(rows), peers)
 
 
-def _kept(records: list[Opened], skip: int, clock_ns: int, *, complete: bool) -> tuple[EvidenceInfo, tuple[bytes, ...]]:
+def _kept(
+    records: list[Opened], skip: int, clock_ns: int, *, whole: bool, carried: bool
+) -> tuple[EvidenceInfo, tuple[bytes, ...]]:
     """Keep the records up to the limit, else the first and the last; bytes that are too large alone are left out."""
     total = len(records)
-    partial = not complete
+    partial = not (whole and carried)
     if sum(len(opened.record.value) for opened in records) > EVIDENCE_BYTES:
         partial = True
         records = [records[0], records[-1]] if total > 1 else records
-    room = EVIDENCE_BYTES
+    room = EVIDENCE_BYTES if carried else 0
     raw: list[bytes] = []
     for opened in reversed(records):
         fits = len(opened.record.value) <= room

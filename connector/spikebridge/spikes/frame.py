@@ -178,6 +178,11 @@ def is_frame(value: bytes) -> bool:
     return value[:4] == MAGIC
 
 
+def is_tick(value: bytes) -> bool:
+    """Say whether a record means to be a tick or a marker, and is as short as one."""
+    return value[:4] == MAGIC and len(value) <= SHORTEST + 8 and value[6] == ROLE_TICK
+
+
 def marker_of(value: bytes) -> int | None:
     """Return the number of the revision that a record brings into force, None if it is no marker."""
     if len(value) != SHORTEST + 8 or value[:4] != MAGIC or value[6] != ROLE_TICK:

@@ -15,6 +15,7 @@ from spikebridge.logs import Commit, Cursor
 from spikebridge.logs.spool import Retention, Spool, Trimmed
 from spikebridge.logs.spool.retention import HOUR
 from spikebridge.logs.spool.trimming import STEP
+from spikebridge.spikes.frame import encode_tick
 from spikebridge.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -252,3 +253,18 @@ def test_a_really_full_disk_loses_nothing_acknowledged(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o size=1m tmpfs "$1" && head -c 400000 /dev/zero > "$1/ballast" && exec "$2" -c "$3" "$1"'
 
     subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", tmp_path, sys.executable, program], check=True, timeout=60)  # noqa: S607 -- as above
+
+
+def test_a_full_spike_log_has_room_again_once_ticks_let_what_it_holds_grow_old(opened: Opener, clock: FakeClock) -> None:
+    """Ticks pass the limit: without them no time would pass in a full log, and it would stay full for ever."""
+    spool = opened(Retention(max_bytes=10_000, min_free_bytes=0))
+    spool.append([b"x" * 9_990])
+    with pytest.raises(LogFull):
+        spool.append([b"x" * 100])
+
+    for _ in range(31):
+        clock.advance(MINUTE)
+        position = spool.append([encode_tick(clock())]) + 1
+        spool.commit([], Commit(position, spool.last_append_ns(), ((0, 1),)))
+
+    spool.append([b"x" * 100])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from tests.reference.simulation import START_NS, rule
 
 from spikebridge.canonical import sha256
 from spikebridge.limits import SECOND
 from spikebridge.mapping.engine import Engine
-from spikebridge.mapping.evidence import Identity
+from spikebridge.mapping.evidence import CARRIED, Identity
 from spikebridge.mapping.rules import Revision, RuleSet, rule_set_content
 from spikebridge.spikes.batch import ROLE_INPUT
 from spikebridge.spikes.frame import Head, encode_events, encode_tick
@@ -65,3 +66,13 @@ def test_what_is_no_spikes_is_told_with_its_place() -> None:
     assert taken.dead[0].raw == b"rubbish"
     assert "neuron_id" in taken.dead[1].reason
     assert len(taken.alerts) == 1
+
+
+def test_an_array_of_many_devices_carries_its_bytes_only_so_often() -> None:
+    """One record that alerts on every device in it must not be stored once for each; digests name it for all."""
+    value = msgspec.json.encode([{"device_id": f"guest-{number}", "neuron_id": 5} for number in range(100)])
+    raised = engine().take(records(value)).alerts
+
+    assert [bool(one.evidence[0]) for one in raised] == [True] * CARRIED + [False] * (100 - CARRIED)
+    assert [one.alert.evidence.partial for one in raised] == [False] * CARRIED + [True] * (100 - CARRIED)
+    assert len({one.alert.evidence.records[0].sha256 for one in raised}) == 1

@@ -11,11 +11,14 @@ from spikebridge.logs import Record
 from spikebridge.logs.spool.file import SpoolPart, bounds, end, offset_at
 from spikebridge.logs.spool.schema import SPIKES
 from spikebridge.logs.spool.trimming import make_room
+from spikebridge.spikes.frame import is_tick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ASKED_AT_ONCE = 500
+TICK_RESERVE = 1 << 20
+"""Bytes over the limit that only ticks may take."""
 
 
 class SpikeLogPart(SpoolPart):
@@ -26,7 +29,7 @@ class SpikeLogPart(SpoolPart):
         file = self._file
         with file.database.transaction() as connection:
             size = sum(map(len, values))
-            make_room(file, connection, SPIKES, size)
+            make_room(file, connection, SPIKES, size, TICK_RESERVE if all(map(is_tick, values)) else 0)
             last = end(connection, SPIKES)
             now = file.clocks[SPIKES].read(last.append_ns)
             connection.executemany("INSERT INTO spikes VALUES (?, ?, ?)", zip(count(last.next), repeat(now), values))

@@ -34,13 +34,17 @@ def trim(file: SpoolFile) -> Trimmed:
     return Trimmed(*(_trim(file, log) for log in (SPIKES, ALERTS)))
 
 
-def make_room(file: SpoolFile, connection: sqlite3.Connection, log: str, size: int) -> None:
-    """Let go of as much as an append of `size` bytes needs, or raise `LogFull` and say what holds it."""
+def make_room(file: SpoolFile, connection: sqlite3.Connection, log: str, size: int, spare: int = 0) -> None:
+    """
+    Let go of as much as an append of `size` bytes needs, or raise `LogFull` and say what holds it.
+
+    `spare` bytes over the limit are allowed: for ticks, without which no time passes in a full log and nothing in it ever grows old.
+    """
     retention = file.retention
-    limit = retention.max_bytes if log == SPIKES else retention.alert_max_bytes
+    limit = spare + (retention.max_bytes if log == SPIKES else retention.alert_max_bytes)
     excess = end(connection, log).bytes + size - limit
     if log == SPIKES:
-        excess = max(excess, _missing_on_disk(file, connection, size))
+        excess = max(excess, _missing_on_disk(file, connection, size) - spare)
     if excess <= 0:
         return
     free_below = _needed_from(file, connection, log)
