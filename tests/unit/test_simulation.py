@@ -21,12 +21,13 @@ def test_array_code_equals_the_plain_reference(*, tight: bool) -> None:
     assert compare_with_plain(2, 700, tight=tight, falls=True) > 100
 
 
-@given(seed=st.integers(0, 1 << 32), cuts=st.lists(st.integers(1, 30), max_size=20), tight=st.booleans(), falls=st.booleans())
-def test_any_log_and_any_cuts_give_what_the_plain_reference_gives(
-    *, seed: int, cuts: list[int], tight: bool, falls: bool
-) -> None:
-    """Out of order, counts, duplicates, mad clocks, ticks, crowds, reloads: cut anywhere, the alerts are the same."""
-    compare_with_plain(seed, 120, cuts, tight=tight, falls=falls)
+logs = st.fixed_dictionaries({"tight": st.booleans(), "falls": st.booleans(), "live": st.booleans()})
+
+
+@given(seed=st.integers(0, 1 << 32), cuts=st.lists(st.integers(1, 30), max_size=20), kind=logs)
+def test_any_log_and_any_cuts_give_what_the_plain_reference_gives(seed: int, cuts: list[int], kind: dict[str, bool]) -> None:
+    """Out of order, counts, duplicates, mad clocks, ticks, crowds, reloads, recordings: cut anywhere, the alerts are the same."""
+    compare_with_plain(seed, 120, cuts, **kind)
 
 
 @pytest.mark.parametrize(("seed", "tight"), [(11, False), (12, True)])
