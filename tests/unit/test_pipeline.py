@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from spikebridge.alerts import AlertEntry
+    from spikebridge.logs import Commit
     from spikebridge.mapping.engine import DeadRecord, Taken
 
 SPIKE = msgspec.json.encode({"device_id": "cam", "neuron_id": 5})
@@ -140,3 +143,54 @@ def test_a_clock_that_is_set_back_stops_neither_ticks_nor_commits_nor_revisions(
     assert committed is not None
     assert committed.position == stage.position
     assert log.bounds()[1] < 10
+
+
+class Refusing(MemoryLog):
+    """A log that refuses every other commit; as its own observer it refuses every other dead letter."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        """Begin with a refusal of each."""
+        super().__init__(clock)
+        self._asked: Counter[str] = Counter()
+
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+        """Refuse, then take."""
+        self._refuse("commit")
+        super().commit(entries, commit)
+
+    def batch(self, *_: object) -> None:
+        """Ignore a batch."""
+
+    def dead(self, *_: object) -> None:
+        """Refuse, then take."""
+        self._refuse("dead")
+
+    def _refuse(self, what: str) -> None:
+        self._asked[what] += 1
+        if self._asked[what] % 2:
+            raise LogFull("not now")
+
+
+def test_what_was_matched_stays_until_log_and_observer_have_taken_it() -> None:
+    """A refused commit or dead letter loses no alert, and nothing is matched a second time."""
+    clock = FakeClock()
+    log = Refusing(clock)
+    publish(log, 5)
+    stage = SpikesStage(Identity("default", log.id, 0), log, log, log, log, clock)
+    with pytest.raises(LogFull):
+        stage.open()
+    stage.open()
+    refused = 0
+    for _ in range(5):
+        clock.advance(MINUTE)
+        log.append([SPIKE, b"rubbish"])
+        while stage.lag or stage.pending:
+            try:
+                stage.step()
+            except LogFull:
+                refused += 1
+                assert stage.pending
+
+    assert [entry.source[1] for entry in log.alerts] == [0, 2, 4, 6, 8]
+    assert refused > 5
+    assert stage.counters["frames"] == 5
