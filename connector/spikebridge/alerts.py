@@ -105,7 +105,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="al
     """
     A mapped threat on a device in an interval.
 
-    `time_ns` is the time of the spike that crossed (absence: last seen + span); `append_ns` that of its record.
+    `time_ns` is the time of the spike that crossed (absence: last seen + span); `append_ns` that of its record. `time_source` is `log`
+    where the device gave no time, or one that was out of range.
     `first_ns`, `last_ns`, `count`, `neurons` and `peers` describe the spikes that counted; lists name the 16
     largest, `peers_total` says how many peers there were.
     """

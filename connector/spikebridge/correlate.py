@@ -14,19 +14,26 @@ from spikebridge import metrics as numbers
 from spikebridge.alerts import Alert, AlertReaders, Cursor, incident_entry, read_finding
 from spikebridge.incidents import DAY_NS, Correlator
 from spikebridge.limits import MINUTE, SECOND
-from spikebridge.mapping.rules import read_revision
+from spikebridge.mapping.rules import Revision, read_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from spikebridge.alerts import AlertEntry
+    from spikebridge.alerts import AlertEntry, Incident
     from spikebridge.logs import Revisions
+    from spikebridge.mapping.rules import RuleSet
     from spikebridge.metrics import Metrics
 
 READER = "incidents"
 BATCH_ENTRIES = 2_000
 COMMIT_EVERY_NS = SECOND
 LOOK_EVERY_NS = SECOND // 5
+
+
+def incidents_of(rule_set: RuleSet, alerts: Sequence[Alert]) -> list[Incident]:
+    """Return the incidents of a few alerts, as if each reached the alert log at once: for tests of mappings."""
+    correlator = Correlator("test", Revision(number=1, digest="", rule_set=rule_set))
+    return correlator.feed((alert, alert.append_ns) for alert in alerts)
 
 
 class IncidentStage:

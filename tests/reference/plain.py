@@ -178,7 +178,9 @@ class PlainEngine:
                     continue
                 window = self.windows.setdefault((rule.info.id, part.device_id), PlainWindow())
                 if window.row(time + shift, weight, rule.info.count, rule.info.within_ns) or rule.info.count == 1:
-                    held.setdefault((rule.info.id, part.device_id), (rule.info.suppress_ns, time + shift, shift != 0))
+                    held.setdefault(
+                        (rule.info.id, part.device_id), (rule.info.suppress_ns, time + shift, shift != 0 or time == self.now)
+                    )
 
     def switch(self, number: int) -> None:
         """Bring a revision into force."""

@@ -115,6 +115,13 @@ def test_an_unknown_setting_of_a_sink_is_told_under_the_sink(tmp_path: Path) -> 
     assert problem == 'spikebridge.yaml:5:5: sinks.out.pathh: unknown key; did you mean "path"?'
 
 
+def test_two_sinks_that_would_write_one_file_are_refused(tmp_path: Path) -> None:
+    """Each of them would rotate and repair what the other writes."""
+    text = "sinks:\n  one: {type: file, path: a.jsonl}\n  two: {type: file, path: a.jsonl}\n"
+
+    assert problems(tmp_path, text) == ['spikebridge.yaml:3:27: sinks.two.path: the sink "one" writes there already']
+
+
 def test_a_spool_that_forgets_before_a_restart_could_read_back_is_refused(tmp_path: Path) -> None:
     """The look-back must be kept; so must two days of alerts."""
     assert problems(tmp_path, "spool: {age: 10m}\n") == [

@@ -9,9 +9,11 @@ import watchfiles
 
 from spikebridge import metrics as numbers
 from spikebridge.canonical import sha256
+from spikebridge.correlate import incidents_of
 from spikebridge.errors import ContentError, SpikebridgeError
 from spikebridge.mapping.load import files_of, load
 from spikebridge.mapping.rules import rule_set_content
+from spikebridge.mapping.trial import run_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from spikebridge.config import Config
     from spikebridge.errors import Problem
     from spikebridge.logs import Revisions
+    from spikebridge.mapping.load import Loaded
     from spikebridge.metrics import Metrics
 
 LOOK_EVERY_MS = 1_000
@@ -30,6 +33,15 @@ _SUFFIXES = (".yaml", ".yml")
 _log = logging.getLogger(__name__)
 
 _Print = dict["Path", tuple[int, int, int]]
+
+
+def load_tested(config: Config) -> Loaded:
+    """Load mappings and inventory and run their tests: files that fail their own tests are as wrong as files that can't be read."""
+    loaded = load(config.mappings, config.inventory, config.limits)
+    failed = [problem for case in loaded.tests for problem in run_case(case, loaded.rule_set, incidents_of).problems]
+    if failed:
+        raise ContentError(failed)
+    return loaded
 
 
 class Content:
@@ -90,9 +102,8 @@ class Content:
             self._print = found
 
     def _publish(self) -> None:
-        config = self._config
         try:
-            loaded = load(config.mappings, config.inventory, config.limits)
+            loaded = load_tested(self._config)
         except ContentError as error:
             self._refuse(error.problems)
             return

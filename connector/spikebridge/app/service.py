@@ -102,6 +102,7 @@ class Service:
         try:
             self._say(running=False)
             self._audit("stop", {})
+            _log.info("stopped: every stage has committed what it had in hand")
         finally:
             self._open.close()
 
@@ -161,6 +162,7 @@ class Service:
         return [f"{stage.name}: {stage.error}" for stage in self.errors() if stage.error]
 
     def _start(self) -> None:
+        _log.info("running: %s", ", ".join(self.stages.names) or "no stage")
         for worker in (*self._readers, *self._correlators):
             worker.start()
         for thread in self._threads:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from spikebridge.alerts import Alert, Incident
     from spikebridge.config import Config
     from spikebridge.errors import Problem
     from spikebridge.mapping.check import Report
@@ -134,6 +133,7 @@ def kind_of(path: Path) -> str:
 def examine(found: Found) -> tuple[Report, RuleSet | None]:
     """Load and check what was found; when it doesn't load, the report holds the problems and nothing else."""
     from spikebridge.attack import techniques
+    from spikebridge.correlate import incidents_of
     from spikebridge.errors import ContentError
     from spikebridge.limits import Limits
     from spikebridge.mapping.check import Report, check
@@ -143,17 +143,8 @@ def examine(found: Found) -> tuple[Report, RuleSet | None]:
         loaded = load(found.mappings, found.inventory, found.config.limits if found.config else Limits())
     except ContentError as error:
         return Report(sorted({*found.problems, *error.problems}), [], 0, 0), None
-    report = check(loaded, correlate, techniques())
+    report = check(loaded, incidents_of, techniques())
     return report._replace(problems=sorted({*found.problems, *report.problems})), loaded.rule_set
-
-
-def correlate(rule_set: RuleSet, alerts: Sequence[Alert]) -> list[Incident]:
-    """Run the incident rules over alerts, as if each reached the alert log at once."""
-    from spikebridge.incidents import Correlator
-    from spikebridge.mapping.rules import Revision
-
-    correlator = Correlator("check", Revision(number=1, digest="", rule_set=rule_set))
-    return correlator.feed((alert, alert.append_ns) for alert in alerts)
 
 
 def survey_log(rule_set: RuleSet, name: str) -> Survey:

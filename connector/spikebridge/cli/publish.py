@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Load all or nothing, publish, and say which revision it is."""
     import dataclasses
 
+    from spikebridge.app.content import load_tested
     from spikebridge.canonical import sha256
-    from spikebridge.mapping.load import load
     from spikebridge.mapping.rules import rule_set_content
 
     config = _config(args)
-    loaded = load(config.mappings, config.inventory, config.limits)
+    loaded = load_tested(config)
     content = rule_set_content(loaded.rule_set)
     number, before = _publish(config, content)
     said = {

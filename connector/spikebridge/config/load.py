@@ -116,8 +116,16 @@ def _sinks(document: Document, directory: Path, problems: list[Problem]) -> dict
         problems += [_under(problem, f"sinks.{name}") for problem in found]
         model, _ = validate(FilterModel, document, ("sinks", name, "filter")) if entry.child("filter") else (FilterModel(), [])
         if settings is not None and model is not None:
+            problems += _shared_path(document, str(name), settings, sinks)
             sinks[str(name)] = Sink(str(name), kind.value, model, settings)
     return sinks
+
+
+def _shared_path(document: Document, name: str, settings: BaseModel, others: dict[str, Sink]) -> list[Problem]:
+    """Refuse two sinks that would write and rotate one file."""
+    path = getattr(settings, "path", None)
+    shared = [other.name for other in others.values() if path is not None and getattr(other.settings, "path", None) == path]
+    return [document.problem(("sinks", name, "path"), f'the sink "{other}" writes there already') for other in shared]
 
 
 def _default_sinks(place: Place) -> Node:

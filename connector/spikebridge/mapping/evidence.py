@@ -124,7 +124,7 @@ class Evidence:
         alert = self._alert(match, record, device, ordinal)
         alert = msgspec.structs.replace(
             alert,
-            time_source="log" if match.shifted else "device",
+            time_source="log" if match.shifted or match.time_ns == match.append_ns else "device",
             first_ns=int(times.min()),
             last_ns=int(times.max()),
             count=len(times),

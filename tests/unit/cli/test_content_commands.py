@@ -170,7 +170,7 @@ def test_publish_makes_a_revision_of_what_differs(started: Path, capsys: pytest.
         mapping.write_text(mapping.read_text() + edit)
         assert cli.main(["publish", "--config", config]) == 0
         said.append(capsys.readouterr().out)
-    mapping.write_text(mapping.read_text().replace("severity: High", "severity: Critical", 1))
+    mapping.write_text(mapping.read_text().replace("severity: High", "severity: Critical"))
     assert cli.main(["publish", "--config", config, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
 
@@ -184,6 +184,15 @@ def test_publish_makes_a_revision_of_what_differs(started: Path, capsys: pytest.
             ("revision published", 2),
             ("revision published", 1),
         ]
+
+
+def test_publish_refuses_mappings_that_fail_their_own_tests(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule that no longer does what its author wrote down never comes into force unseen."""
+    mapping = started / "mappings" / "network.yaml"
+    mapping.write_text(mapping.read_text().replace("count: 20,", "count: 90,"))
+
+    assert cli.main(["publish", "--config", str(started / "spikebridge.yaml")]) == 2
+    assert "a 50 ms packet burst is a DDoS burst" in capsys.readouterr().err
 
 
 def test_publish_takes_named_files_in_place_of_the_configured_ones(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
