@@ -107,6 +107,8 @@ class Content:
         except ContentError as error:
             self._refuse(error.problems)
             return
+        if self.refused:
+            _log.info("mappings and inventory are good again")
         self.refused = []
         before = self._revisions.newest()
         content = rule_set_content(loaded.rule_set)
