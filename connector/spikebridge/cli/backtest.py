@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spikebridge.cli.arguments import moment_ns
 from spikebridge.cli.check import DEFAULT_FILE, sort
-from spikebridge.cli.terminal import print_json, print_table, printable
+from spikebridge.cli.terminal import counted, print_json, print_table, printable
 from spikebridge.errors import ContentError, LogMissing
 
 if TYPE_CHECKING:
@@ -174,9 +174,9 @@ def _watched(batches: Iterable[list[Record]], total: int) -> Iterator[list[Recor
 
 
 def _show(outcome: Outcome) -> None:
-    print(f"{outcome.records:,} records, {outcome.spikes:,} spikes; windows began empty")
+    print(f"{counted(outcome.records, 'record')}, {counted(outcome.spikes, 'spike')}; windows began empty")
     gained, lost = (sum(line.count for line in lines) for lines in (outcome.gained, outcome.lost))
-    print(f"{outcome.same:,} alerts in both, {gained:,} gained, {lost:,} lost")
+    print(f"{counted(outcome.same, 'alert')} in both, {gained:,} gained, {lost:,} lost")
     for one in outcome.renamed:
         print(printable(f"renamed: {one.old} is now {one.new}, {one.count:,} alerts"))
     for change in outcome.changed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikebridge.cli.terminal import print_json, print_table, printable
+from spikebridge.cli.terminal import counted, print_json, print_table, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -199,11 +199,13 @@ def show(report: Report, rule_set: RuleSet | None, against: Survey | None) -> No
         _show_survey(against)
     errors = sum(problem.level == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
-    print(f"{errors} errors, {warnings} warnings; {len(report.costs)} rules; {report.tests} tests, {report.failed} failed")
+    found = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    print(f"{found}; {counted(len(report.costs), 'rule')}; {counted(report.tests, 'test')}, {report.failed} failed")
 
 
 def _show_survey(against: Survey) -> None:
-    print(f"log: {against.records} records, {sum(against.alerts.values())} alerts of {len(against.alerts)} rules")
+    alerts = f"{counted(sum(against.alerts.values()), 'alert')} of {counted(len(against.alerts), 'rule')}"
+    print(f"log: {counted(against.records, 'record')}, {alerts}")
     if against.unmapped:
         rows = [
             (one.layer or "-", "summary" if one.neuron is None else one.neuron, one.spikes) for one in against.unmapped[:_SHOWN]

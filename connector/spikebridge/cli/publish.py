@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikebridge.cli.check import DEFAULT_FILE, sort
-from spikebridge.cli.terminal import print_json, printable
+from spikebridge.cli.terminal import counted, print_json, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -44,13 +44,14 @@ def run(args: argparse.Namespace) -> int:
     loaded = load_tested(config)
     content = rule_set_content(loaded.rule_set)
     number, before = _publish(config, content)
+    rules, incidents, devices = len(loaded.rule_set.rules), len(loaded.rule_set.incidents), len(loaded.rule_set.devices)
     said = {
         "revision": number,
         "new": number != before,
         "digest": sha256(content),
-        "rules": len(loaded.rule_set.rules),
-        "incidents": len(loaded.rule_set.incidents),
-        "devices": len(loaded.rule_set.devices),
+        "rules": rules,
+        "incidents": incidents,
+        "devices": devices,
         "warnings": [dataclasses.asdict(warning) for warning in loaded.warnings],
     }
     if args.json:
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     for warning in loaded.warnings:
         print(printable(str(warning)))
     what = "published" if said["new"] else "already the newest"
-    print(f"revision {number} {what}: {said['rules']} rules, {said['incidents']} incident rules, {said['devices']} devices")
+    content_is = f"{counted(rules, 'rule')}, {counted(incidents, 'incident rule')}, {counted(devices, 'device')}"
+    print(f"revision {number} {what}: {content_is}")
     return 0
 
 

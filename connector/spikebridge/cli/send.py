@@ -13,7 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from spikebridge.cli.arguments import add_data, data_directory
-from spikebridge.cli.terminal import print_json, printable
+from spikebridge.cli.terminal import counted, print_json, printable
 from spikebridge.errors import SpikebridgeError
 
 if TYPE_CHECKING:
@@ -203,12 +203,12 @@ def _tell(sent: Sent, log: str, *, recording: bool, as_json: bool) -> None:
         print_json({"log": log, "recording": recording, "known": sent.known, **counts})
         return
     kind = "as a recording, log" if recording else "to the live log"
-    print(f"sent {sent.records:,} records with {sent.spikes:,} spikes {kind} {log}")
+    print(f"sent {counted(sent.records, 'record')} with {counted(sent.spikes, 'spike')} {kind} {log}")
     if sent.known:
         print("this recording was read before: nothing of it is read again")
     if sent.cut:
         print("one line holds one whole JSON text: `jq -c .` puts a text on one line")
     if sent.refused:
-        print(f"{sent.refused:,} parts of records can't be read: they will be dead letters, their neighbours count")
+        print(f"{counted(sent.refused, 'part')} of records can't be read, and will be dead letters; the neighbours count")
     if sent.ticks:
         print(f"{sent.ticks:,} ticks were left out: the service makes them itself")

@@ -25,6 +25,11 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, as people write it."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on one line, in ASCII: whatever letters it holds, they reach a terminal as escapes."""
     import msgspec

@@ -82,7 +82,7 @@ def test_warnings_exit_0_unless_strict(tmp_path: Path, capsys: pytest.CaptureFix
     file.write_text("mappings:\n- {neuron_id: 1, threat_type: A, severity: Low}\n")
 
     assert [cli.main(["check", str(file)]), cli.main(["check", "--strict", str(file)])] == [0, 1]
-    assert capsys.readouterr().out.count("0 errors, 2 warnings; 1 rules; 0 tests, 0 failed") == 2
+    assert capsys.readouterr().out.count("0 errors, 2 warnings; 1 rule; 0 tests, 0 failed") == 2
 
 
 def test_what_a_file_is_shows_in_its_content(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def test_a_log_shows_what_mappings_miss(started: Path, capsys: pytest.CaptureFix
 
     assert cli.main(["check", str(started / "spikebridge.yaml"), "--against", f"spool:{started / 'data'}"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    at = lines.index("log: 3 records, 1 alerts of 1 rules")
+    at = lines.index("log: 3 records, 1 alert of 1 rule")
     assert lines[at + 1 : at + 5] == [
         "fired, and no rule listens:",
         "LAYER  NEURON  SPIKES",
@@ -175,8 +175,8 @@ def test_publish_makes_a_revision_of_what_differs(started: Path, capsys: pytest.
     document = json.loads(capsys.readouterr().out)
 
     assert said == [
-        "revision 1 published: 3 rules, 1 incident rules, 2 devices\n",
-        *["revision 1 already the newest: 3 rules, 1 incident rules, 2 devices\n"] * 2,
+        "revision 1 published: 3 rules, 1 incident rule, 2 devices\n",
+        *["revision 1 already the newest: 3 rules, 1 incident rule, 2 devices\n"] * 2,
     ]
     assert (document["revision"], document["new"], document["warnings"]) == (2, True, [])
     with Store(started / "data") as store:
