@@ -143,6 +143,7 @@ def test_a_clock_that_is_set_back_stops_neither_ticks_nor_commits_nor_revisions(
     assert committed is not None
     assert committed.position == stage.position
     assert log.bounds()[1] < 10
+    log.close()
 
 
 class Refusing(MemoryLog):
