@@ -119,7 +119,6 @@ class Matcher:
         self.cut_at: int | None = None
         self._limits = limits
         self._live = live
-        self._raw_ns = NEVER
         self._seen = Seen()
         self._crowd = Crowd(limits)
         self._duplicates = Duplicates(limits)
@@ -281,20 +280,22 @@ class Matcher:
             device, record = found.device[held], found.record[held]
             result = self._mark(rule).feed(device, now[record] // rule.suppress_ns)
             for at, before in zip(held[result.alerts].tolist(), result.before.tolist(), strict=True):
+                first, now_ns = int(found.record[at]), int(now[found.record[at]])
+                part = int(found.frame[at] - np.searchsorted(batch.record, first))
                 matches.append(
                     Match(
-                        int(found.record[at]),
-                        2,
-                        rule,
-                        int(found.device[at]),
-                        int(now[found.record[at]]),
-                        rule.suppress_ns,
-                        int(found.time[at]),
-                        before,
-                        bool(found.shifted[at]),
-                        int(found.frame[at] - np.searchsorted(batch.record, found.record[at])),
-                        int(found.row[at]),
-                        int(found.clock[at]),
+                        at=first,
+                        order=2,
+                        rule=rule,
+                        device=int(found.device[at]),
+                        append_ns=now_ns,
+                        interval_ns=rule.suppress_ns,
+                        time_ns=int(found.time[at]),
+                        suppressed_before=before,
+                        shifted=bool(found.shifted[at]),
+                        part=part,
+                        row=int(found.row[at]),
+                        clock_ns=int(found.clock[at]),
                     )
                 )
         return matches

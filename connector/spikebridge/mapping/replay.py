@@ -118,18 +118,18 @@ class _Again:
         part = unpack_record(record, limits.frame_ns)[int(last.part[at])]
         moved = shifts(np.array([part.start_ns]), np.array([part.end_ns]), np.array([record.append_ns]), limits)
         return Match(
-            0,
-            2,
-            rule.info,
-            0,
-            record.append_ns,
-            rule.info.suppress_ns,
-            int(last.time[at]),
-            self._alert.suppressed_before,
-            bool(moved[0]),
-            int(last.part[at]),
-            int(last.row[at]),
-            clock_ns,
+            at=0,
+            order=2,
+            rule=rule.info,
+            device=0,
+            append_ns=record.append_ns,
+            interval_ns=rule.info.suppress_ns,
+            time_ns=int(last.time[at]),
+            suppressed_before=self._alert.suppressed_before,
+            shifted=bool(moved[0]),
+            part=int(last.part[at]),
+            row=int(last.row[at]),
+            clock_ns=clock_ns,
         )
 
     def _clock(self, info: RuleInfo) -> Match | str:
