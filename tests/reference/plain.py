@@ -90,7 +90,7 @@ class PlainEngine:
             self.hold(found, (0, "log_clock", ""), 60_000_000_000, now, record.append_ns)
         if self.now == BEFORE or (self.live and now - self.now > limits.gap_ns):
             if self.now != BEFORE:
-                self.hold(found, (0, "log_gap", ""), 60_000_000_000, now, now)
+                self.hold(found, (0, "log_gap", ""), 1_000_000_000, now, now)
             self.gap = now
         self.now = now
         self.clocks(found)

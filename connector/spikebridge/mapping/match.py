@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import numpy as np
 
 from spikebridge.alerts import RuleInfo
+from spikebridge.limits import SECOND
 from spikebridge.mapping.admission import Crowd, Duplicates, shifts
 from spikebridge.mapping.columns import NEVER, borders
 from spikebridge.mapping.counting import Counting, Piece
@@ -44,6 +45,8 @@ LOG_GAP = RuleInfo(
     digest="",
     category="Sensor Health",
     description="The spike log stood still: what happened meanwhile was not seen, and absence clocks begin anew.",
+    # Each gap is an alert of its own: whoever rebuilds the state can't know of a gap that began before the look-back.
+    suppress_ns=SECOND,
 )
 LOG_CLOCK = RuleInfo(
     id="log_clock",
