@@ -90,7 +90,7 @@ def _event_count(alert: Alert) -> str:
     spread = f" {_spread(alert.last_ns - alert.first_ns)}" if alert.count > 1 else ""
     text = f"{_number(alert.count, 'spike')}{_of_neurons(alert.neurons)} on {shown(alert.device.id)}{spread} (rule: {needed}){_from_peers(alert)}"
     if alert.time_source == "log":
-        text += "; the device's clock was out of bounds, times are those of the log"
+        text += "; times are those of the log: the device sent none, or its clock was out of bounds"
     return text + _suppressed(alert)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.reference.plain import PlainAlert, PlainEngine
@@ -112,6 +113,9 @@ def rebuild_everywhere(seed: int, count: int, step: int = 1, **kind: bool) -> in
     return tried
 
 
+CRASH_PLACES = {"before the batch", "before the alerts", "between alerts and position", "after the commit"}
+
+
 class Crash(LogError):  # noqa: N818 -- what happens to a process, not a fault of ours
     """The process dies here."""
 
@@ -123,7 +127,7 @@ class Fragile(MemoryLog):
         """Begin empty; the seed decides when its user dies."""
         super().__init__(clock, "simulated", falls=True)
         self.luck = random.Random(seed)
-        self.crashes = 0
+        self.crashes: Counter[str] = Counter()
 
     def write(self, record: Record) -> None:
         """Append a record of the simulation at its own time."""
@@ -138,24 +142,24 @@ class Fragile(MemoryLog):
         """Begin with the first revision: later ones come by the log's own markers."""
         return 1
 
-    def die(self, chance: float) -> None:
+    def die(self, chance: float, place: str) -> None:
         """Crash with a chance."""
         if self.luck.random() < chance:
-            self.crashes += 1
-            raise Crash("killed")
+            self.crashes[place] += 1
+            raise Crash(place)
 
     def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
         """Append the entries first, some of them, and the position only if all of them were."""
-        self.die(0.05)
+        self.die(0.05, "before the alerts")
         for entry in entries:
             self._append_alerts([entry])
-            self.die(0.03)
+            self.die(0.03, "between alerts and position")
         self.commits.append(commit)
-        self.die(0.05)
+        self.die(0.05, "after the commit")
 
     def poll(self, position: int, _max_bytes: int) -> list[Record]:
         """Small batches: more places to die at."""
-        self.die(0.03)
+        self.die(0.03, "before the batch")
         return super().poll(position, self.luck.choice([1, 200, 3_000]))
 
 
@@ -169,7 +173,7 @@ class Quiet:
         """Ignore dead records."""
 
 
-def crash_everywhere(seed: int, count: int) -> int:
+def crash_everywhere(seed: int, count: int) -> Counter[str]:
     """Run owners that die, old owners that live on, and commits set back; return the crashes survived."""
     records = Simulation(seed, falls=seed % 3 == 0).records(count)
     _, expected = matched(records, seed)
@@ -210,7 +214,7 @@ def crash_everywhere(seed: int, count: int) -> int:
     return log.crashes
 
 
-def try_whole(seed: int) -> tuple[int, int, int]:
+def try_whole(seed: int) -> tuple[int, int, Counter[str]]:
     """Try everything on the logs of a seed: return alerts compared, positions rebuilt, crashes survived."""
     tight, falls = seed % 2 == 0, seed % 3 == 0
     alerts = compare_with_plain(seed, 700, tight=tight, falls=falls)

@@ -27,7 +27,7 @@ SENTENCES = {
     "burst": "20 spikes of neurons 40-42 (layer output_3) on thermostat-7 within 960 ms (rule: 20 within 1 s), from 3 peers, "
     "most from 10.0.0.9 (12); 12 more records met the rule in the minute before",
     "single": "1 spike of layer output_3 on sensor_01 (rule: each spike); "
-    "the device's clock was out of bounds, times are those of the log",
+    "times are those of the log: the device sent none, or its clock was out of bounds",
     "absence": "no record of any kind from lock-2 for 15 min since 2026-11-20T11:45:00.000Z (rule: 15 min), noticed 3.2 s later",
     "log_gap": f"no records in {PLACE} for 12 min 3 s since 2026-11-20T11:47:57.000Z",
     "partial": "20 spikes of neurons 40-42 (layer output_3) on thermostat-7 within 960 ms (rule: 20 within 1 s)",

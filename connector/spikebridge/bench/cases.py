@@ -92,6 +92,7 @@ def _frames(  # noqa: PLR0913 -- the conditions of a case, all of which are prin
             "rule": f"{count} in 1 s",
             "open_keys": max(unmapped, len(values)) * rules,
             "chunk_frames": CHUNK_FRAMES,
+            "boot": 0,
             "peer_value": peer_rate,
         },
     )

@@ -26,6 +26,7 @@ spikebridge alerts --device camera-3 --format ecs | jq .message
 SEVERITIES = ("Low", "Medium", "High", "Critical")
 KINDS = ("alert", "incident")
 SHORT_ID = 8
+TABLE_ROWS, EVERY = 50, 1_000_000_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--severity", choices=SEVERITIES, help="of this severity or a higher one")
     parser.add_argument("--device", default="", metavar="ID", help="of this device; incidents that concern it too")
     parser.add_argument("--kind", choices=KINDS, help="only alerts, or only incidents")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help=f"at most so many (default: {TABLE_ROWS} in a table, else all)")
     parser.add_argument("--format", choices=("table", *registry.names("formats")), default="table", help="default: %(default)s")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     add_data(parser)
@@ -68,7 +69,7 @@ def _query(args: argparse.Namespace) -> Query:
         severity=NUMBERS[args.severity] if args.severity else 0,
         device=args.device,
         kinds=(args.kind,) if args.kind else KINDS,
-        limit=max(1, args.limit),
+        limit=max(1, args.limit) if args.limit else TABLE_ROWS if args.format == "table" else EVERY,
     )
 
 

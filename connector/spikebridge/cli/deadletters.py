@@ -29,13 +29,14 @@ spikebridge deadletters drop --all --kind record
 SHORT_ID = 8
 SHOWN_BYTES = 2_000
 EVERY = 1_000_000_000
+TABLE_ROWS = 50
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Ask what to do with which letters."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the newest letters first")
-    listing.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many (default: %(default)s)")
+    listing.add_argument("--limit", type=int, metavar="N", help=f"at most so many (default: {TABLE_ROWS} in a table, else all)")
     listing.add_argument("--json", action="store_true", help="print one JSON document a line")
     _add_choice(listing)
     showing = actions.add_parser("show", help="one letter with its bytes")
@@ -92,7 +93,7 @@ def _named(store: Store, ids: Sequence[str]) -> list[DeadLetter]:
 def _list(args: argparse.Namespace, store: Store) -> None:
     from spikebridge.timestamps import rfc3339_ms
 
-    letters = store.letters(kind=args.kind, place=args.place, limit=args.limit)
+    letters = store.letters(kind=args.kind, place=args.place, limit=args.limit or (EVERY if args.json else TABLE_ROWS))
     if args.json:
         for letter in letters:
             print_json(letter)
