@@ -25,7 +25,7 @@ test: $(VENV)/.dev  ## every test that needs no server, under 3 minutes
 	$(PY) -m pytest -m "not long" $(ARGS)
 
 test-long: $(VENV)/.dev  ## repeated kills, long fuzzing, the wheel in a clean environment: under 20 minutes
-	HYPOTHESIS_PROFILE=long $(PY) -m pytest -m long $(ARGS)
+	HYPOTHESIS_PROFILE=long $(PY) -m pytest -m "long or fuzz" $(ARGS)
 
 lint: $(VENV)/.dev  ## format, lint, types, import directions, generated files
 	$(VENV)/bin/ruff format --check .

@@ -231,6 +231,7 @@ def test_a_configuration_that_is_not_there_is_told_as_such(tmp_path: Path) -> No
         load_config(tmp_path / "none.yaml", {})
 
 
+@pytest.mark.fuzz
 @given(
     st.binary(max_size=200),
     st.dictionaries(st.sampled_from(["A", "LOG", "LOG__LEVEL", "SINKS__X__TYPE", "TENANT"]), st.text(max_size=9)),
@@ -258,6 +259,7 @@ CONFIG_LINES = [
 ]  # fmt: skip
 
 
+@pytest.mark.fuzz
 @given(st.lists(st.sampled_from(CONFIG_LINES), max_size=6, unique=True).map("\n".join))
 def test_no_mixture_of_settings_raises_anything_but_a_content_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """As above, nearer to a configuration."""

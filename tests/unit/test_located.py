@@ -130,6 +130,7 @@ def test_a_wide_file_is_refused_at_the_first_value_too_many() -> None:
     assert problem == "f.yaml:50000:3: expected at most 50,000 values"
 
 
+@pytest.mark.fuzz
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300)))
 def test_no_bytes_and_no_text_raise_anything_but_a_content_error(content: bytes | str) -> None:
     """Whatever is in a file, the answer is a document or located findings."""
@@ -169,6 +170,7 @@ YAML_PIECES = [
 ]
 
 
+@pytest.mark.fuzz
 @given(
     st.lists(st.sampled_from([*YAML_PIECES, "1", ".nan", "\\ud800", "é", "\u2028", "...", "@", "`"]), max_size=40).map("".join)
 )

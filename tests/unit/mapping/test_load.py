@@ -598,6 +598,7 @@ ENTRIES = st.lists(st.dictionaries(st.sampled_from(NAMES), TREES, max_size=8), m
 FILES = st.dictionaries(st.sampled_from(["mappings", "correlations", "tests", "defaults"]), st.one_of(ENTRIES, TREES), max_size=4)
 
 
+@pytest.mark.fuzz
 @given(FILES, TREES)
 def test_no_tree_raises_anything_but_a_content_error(mapping: dict[str, object], inventory: object) -> None:
     """Whatever a mapping or an inventory says, the answer is a rule set or located findings."""

@@ -101,6 +101,7 @@ def test_a_scenario_begins_on_the_day_that_it_names() -> None:
     assert first.value == encode_tick(first.append_ns)
 
 
+@pytest.mark.fuzz
 @given(st.text(alphabet="0123456789 x;:*->.evrywaitmsd_a", max_size=40))
 def test_no_text_raises_anything_but_a_value_error(text: str) -> None:
     """Whatever is written, it is read or refused."""

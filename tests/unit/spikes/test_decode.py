@@ -220,6 +220,7 @@ def test_a_batch_is_what_its_records_read_one_by_one_at_length(values: list[byte
     held(values, shuffle)
 
 
+@pytest.mark.fuzz
 @given(st.lists(st.binary(max_size=300), max_size=4))
 def test_no_bytes_raise(values: list[bytes]) -> None:
     """Whatever lies in a log, decoding goes on."""

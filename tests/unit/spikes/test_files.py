@@ -32,6 +32,7 @@ def test_frames_are_cut_by_their_length(kind: type[io.BytesIO]) -> None:
     assert [at for at, _ in found] == [sum(map(len, FRAMES[:place])) for place in range(4)]
 
 
+@pytest.mark.fuzz
 @given(st.lists(st.sampled_from(FRAMES), min_size=1), st.binary(max_size=200), st.integers(0, 300))
 def test_garbage_costs_no_neighbour(before: list[bytes], garbage: bytes, hurt: int) -> None:
     """Every good frame behind garbage is found again, and no byte is lost."""

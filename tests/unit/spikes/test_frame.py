@@ -217,6 +217,7 @@ def test_what_no_frame_can_hold_is_not_written(name: str) -> None:
         UNWRITABLE[name]()
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=200), st.integers(0, 95), st.booleans())
 def test_no_bytes_raise_anything_else(noise: bytes, at: int, seal: bool) -> None:
     """Whatever the bytes, a frame or a reason."""
