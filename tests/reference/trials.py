@@ -11,6 +11,7 @@ from tests.reference.plain import PlainAlert, PlainEngine
 from tests.reference.simulation import LIMITS, START_NS, Simulation, revisions
 
 from spikebridge.alerts import alert_entry
+from spikebridge.delivery import without_repeats
 from spikebridge.errors import LogError
 from spikebridge.limits import SECOND
 from spikebridge.mapping.engine import Engine
@@ -204,13 +205,8 @@ def crash_everywhere(seed: int, count: int) -> Counter[str]:
         by_id.setdefault(entry.id, set()).add(entry._replace(offset=-1, append_ns=0))
     assert {name: len(copies) for name, copies in by_id.items() if len(copies) > 1} == {}
     assert set(by_id) == {entry.id for entry in expected}
-    behind: list[AlertEntry] = []
-    highest = (-1, -1)
-    for entry in log.alerts:
-        if entry.source[1:] > highest:
-            highest = entry.source[1:]
-            behind.append(entry._replace(offset=-1, append_ns=0))
-    assert behind == expected
+    behind, _ = without_repeats(log.alerts, {})
+    assert [entry._replace(offset=-1, append_ns=0) for entry in behind] == expected
     return log.crashes
 
 

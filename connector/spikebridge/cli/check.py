@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ spikebridge check spikebridge.yaml --against spool:data
 DEFAULT_FILE = "spikebridge.yaml"
 _CONFIG_KEYS = {"tenant", "data", "inventory", "limits", "spool", "sinks", "metrics", "log"}
 _INVENTORY_KEYS = {"classes", "devices"}
+_INVENTORY_TOP = re.compile(rb"^(devices|classes)\s*:", re.MULTILINE)
 _RUN_BYTES = 8 << 20
 _SHOWN = 20
 
@@ -114,10 +116,13 @@ def sort(paths: Sequence[Path]) -> Found:
 def kind_of(path: Path) -> str:
     """Tell what a file is by its keys; what can't be read is left for the loader to complain about."""
     from spikebridge.errors import ContentError
-    from spikebridge.located import INVENTORY_BOUNDS, read_yaml
+    from spikebridge.located import INVENTORY_BOUNDS, Bounds, read_yaml
     from spikebridge.mapping.load import read_source
 
     source = read_source(path, [])
+    content = source.content if source and isinstance(source.content, bytes) else b""
+    if len(content) > Bounds().size and not _INVENTORY_TOP.search(content):
+        return "mapping"  # too large for anything but an inventory: the loader says so without parsing it
     try:
         root = read_yaml(source.content, source.file, INVENTORY_BOUNDS).root if source else None
     except ContentError:

@@ -186,6 +186,14 @@ def test_publish_makes_a_revision_of_what_differs(started: Path, capsys: pytest.
         ]
 
 
+def test_a_mapping_that_is_too_large_is_refused_without_being_parsed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only an inventory may be larger than a mapping; what can't be one is not read as one to find out."""
+    (tmp_path / "large.yaml").write_text("mappings:\n" + "- {neuron_id: [\n" * 100_000)
+
+    assert cli.main(["check", str(tmp_path / "large.yaml")]) == 1
+    assert "1,048,576 bytes" in capsys.readouterr().out
+
+
 def test_publish_refuses_mappings_that_fail_their_own_tests(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A rule that no longer does what its author wrote down never comes into force unseen."""
     mapping = started / "mappings" / "network.yaml"
