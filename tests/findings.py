@@ -20,6 +20,7 @@ from spikebridge.alerts import (
 )
 from spikebridge.canonical import sha256
 from spikebridge.explanation import explain, explain_incident
+from spikebridge.mapping.match import LOG_GAP
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -64,15 +65,6 @@ SILENCE = RuleInfo(
     attack=["T0804", "T1499"],
     within_ns=15 * MINUTE,
     suppress_ns=MINUTE,
-)
-LOG_GAP = RuleInfo(
-    id="log_gap",
-    kind="health",
-    threat="Log_Gap",
-    severity="Medium",
-    digest="",
-    category="Sensor Health",
-    description="The log stood still.",
 )
 RECRUITED = RuleInfo(
     id="botnet-recruitment",

@@ -11,11 +11,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.findings import DDOS, FINDINGS, LOG, LOG_GAP, MINUTE, NOON_NS, SECOND, SILENCE, THERMOSTAT, bare
+from tests.findings import DDOS, FINDINGS, LOG, MINUTE, NOON_NS, SECOND, SILENCE, THERMOSTAT, bare
 
 from spikebridge.alerts import Alert, DeviceInfo, Incident, NeuronCount, PeerCount, RuleInfo
 from spikebridge.explanation import duration, explain, explain_incident, shown
 from spikebridge.mapping.engine import alerts_of
+from spikebridge.mapping.match import LOG_GAP
 from spikebridge.mapping.rules import Cell, Device, Rule, RuleSet
 from spikebridge.spikes.record import Record
 
@@ -58,7 +59,7 @@ def test_health_is_told_with_its_place() -> None:
         f"more devices outside the inventory than are let in, in {PLACE} within 1 min from 2026-11-20T12:00:00.000Z on: "
         "later ones were refused"
     )
-    assert _health("tomorrow") == f"The log stood still. ({PLACE})"
+    assert _health("tomorrow") == f"{LOG_GAP.description} ({PLACE})"
 
 
 @pytest.mark.parametrize(
