@@ -7,11 +7,17 @@ VENV := .venv
 PY   := $(VENV)/bin/python
 PIP  := $(PY) -m pip --disable-pip-version-check -q --retries 10 --timeout 60
 ARGS ?=
+# The same order of tests, so that what turns red is the change; another SEED shows what leans on the order.
+SEED ?= 1
+# A process a core, four at most, of which one that has nothing left takes from another; ARGS='-n 0' keeps to one, and to the order.
+EACH := -n auto --maxprocesses 4 --dist worksteal
+# As the command itself does: NumPy's second thread waits for the first at each step, for minutes where the machine is busy.
+export OPENBLAS_NUM_THREADS ?= 1
 # A name on PATH proves nothing (a pyenv shim can exist and fail), so each candidate is run.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help run test test-long lint docs golden bench coverage dev lock wheel clean
+.PHONY: help run test test-long test-train live live-hec live-full bench-live lint docs golden bench coverage dev lock wheel clean
 
 help:  ## list these targets
 	@echo "make TARGET [ARGS='...']"
@@ -21,11 +27,23 @@ help:  ## list these targets
 run: $(VENV)/.base  ## the demonstration, until Ctrl-C (ARGS=--once: one pass, under a minute)
 	@$(VENV)/bin/spikebridge demo $(ARGS)
 
-test: $(VENV)/.dev  ## every test that needs no server, under 3 minutes
-	$(PY) -m pytest -m "not long" $(ARGS)
+test: $(VENV)/.dev  ## every test that needs no server, about 3 minutes on two cores
+	$(PY) -m pytest $(EACH) -m "not long and not train and not live and not live_hec and not live_full" --randomly-seed $(SEED) $(ARGS)
 
-test-long: $(VENV)/.dev  ## repeated kills, long fuzzing, the wheel in a clean environment: under 20 minutes
-	HYPOTHESIS_PROFILE=long $(PY) -m pytest -m "long or fuzz" $(ARGS)
+test-long: $(VENV)/.dev  ## repeated kills, long fuzzing, the demonstration, the wheel in a clean environment: 16 to 40 minutes
+	HYPOTHESIS_PROFILE=long $(PY) -m pytest $(EACH) -m "long or fuzz" --timeout 1800 --randomly-seed $(SEED) $(ARGS)
+
+test-train: $(VENV)/.dev  ## learning by gradients, and models in snnTorch and Norse: about 2 minutes, fetches torch once, needs gcc
+	$(PY) -m pytest -m train --randomly-seed $(SEED) $(ARGS)
+
+live: $(VENV)/.dev  ## against real servers, fetched once and started on loopback: about 40 minutes, needs Java
+	$(PY) -m pytest -m live -p no:randomly $(ARGS)
+
+live-hec: $(VENV)/.dev  ## against a HEC receiver that we did not write, built once: about 5 minutes, then one, needs Go
+	$(PY) -m pytest -m live_hec -p no:randomly $(ARGS)
+
+live-full: $(VENV)/.dev  ## the crash runs whole, and the service tests with confluent: about 90 minutes
+	$(PY) -m pytest -m live_full -p no:randomly -s $(ARGS)
 
 lint: $(VENV)/.dev  ## format, lint, types, import directions, generated files
 	$(VENV)/bin/ruff format --check .
@@ -43,8 +61,11 @@ golden: $(VENV)/.dev  ## write the golden files anew; read the difference before
 bench: $(VENV)/.base  ## the figures of the README, under 8 minutes (ARGS='spine --json')
 	@$(VENV)/bin/spikebridge bench $(ARGS)
 
+bench-live: $(VENV)/.dev  ## against a real broker and Elasticsearch, beside Logprep and rsyslog: about 30 minutes on a quiet machine
+	@$(PY) -m tests.live.bench $(ARGS)
+
 coverage: $(VENV)/.dev  ## branch coverage of `make test`
-	$(VENV)/bin/coverage run -m pytest -q -m "not long" $(ARGS)
+	$(VENV)/bin/coverage run -m pytest -q -m "not long and not train and not live and not live_hec and not live_full" --randomly-seed $(SEED) $(ARGS)
 	$(VENV)/bin/coverage report
 
 dev: $(VENV)/.dev  ## the environment with all tools, to work in

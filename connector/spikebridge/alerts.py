@@ -7,11 +7,14 @@ so whoever computes it computes the same bytes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from itertools import takewhile
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from spikebridge.canonical import content_id
+from spikebridge.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,12 +80,17 @@ class PeerCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of the spike log whose spikes counted; `append_ns` is the effective one: append times never fall."""
+    """
+    One record of the spike log whose spikes counted; `append_ns` is the effective one: append times never fall.
+
+    `lean` is the SHA-256 of what travels in its place: the frame without the evidence of a network, which had no room.
+    """
 
     offset: int
     append_ns: int
     size: int
     sha256: str
+    lean: str | UnsetType = UNSET
 
 
 class EvidenceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +185,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 Finding = Alert | Incident
+Kind = Literal["alert", "incident"]
+
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 
 class AlertEntry(NamedTuple):
@@ -189,7 +200,7 @@ class AlertEntry(NamedTuple):
     """
 
     id: str
-    kind: Literal["alert", "incident", "decision"]
+    kind: Kind
     version: int
     source: tuple[int, int, int]
     body: bytes
@@ -217,6 +228,7 @@ class AlertReaders(Protocol):
         Return entries from alert-log offset `position` on, with offset and append time set.
 
         What retention has dropped is left out: the first offset is then higher than the position.
+        What a newer version wrote is never passed: entries end before it, and where it is the first it is a `SchemaError`.
         """
 
     def alert_bounds(self) -> tuple[int, int]:
@@ -236,6 +248,24 @@ _json = msgspec.json.Encoder(order="deterministic")
 _read: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
 
 
+def known_kind(name: str, offset: int) -> Kind:
+    """Return the kind of the entry at this offset; `SchemaError` for one that only a newer version knows."""
+    kind = _KINDS.get(name)
+    if kind is None:
+        raise SchemaError(
+            f"record {offset} of the alert log is of the kind {name!r:.40}, so a newer version of Spikebridge wrote it: upgrade this one"
+        )
+    return kind
+
+
+def known(entries: list[AlertEntry]) -> list[AlertEntry]:
+    """Return the entries before the first of a kind that only a newer version knows; `SchemaError` when there are none before it."""
+    before = list(takewhile(lambda entry: entry.kind in _KINDS, entries))
+    if entries and not before:
+        known_kind(entries[0].kind, entries[0].offset)
+    return before
+
+
 def alert_entry(alert: Alert, evidence: tuple[bytes, ...]) -> AlertEntry:
     """Seal an alert for the alert log."""
     source = (alert.partition, alert.offset, alert.ordinal)
@@ -248,8 +278,11 @@ def incident_entry(incident: Incident) -> AlertEntry:
 
 
 def read_finding(body: bytes) -> Finding:
-    """Open what `alert_entry` or `incident_entry` sealed."""
-    return _read.decode(body)
+    """Open what `alert_entry` or `incident_entry` sealed; `msgspec.DecodeError` for what neither did."""
+    try:
+        return _read.decode(body)
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def alert_id(tenant: str, log: str, partition: int, rule: str, group: list[str], interval: tuple[int, int]) -> str:

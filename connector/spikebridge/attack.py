@@ -57,7 +57,7 @@ def reference(technique_id: str) -> str:
 @cache
 def techniques() -> dict[str, Technique]:
     """Return all that is known, by id."""
-    listed = msgspec.json.decode(resources.files(__package__).joinpath("attack.json").read_bytes(), type=_File)
+    listed = _read(resources.files(__package__).joinpath("attack.json").read_bytes())
     tactics = {tactic_id: (matrix, name) for matrix, names in listed.matrices.items() for tactic_id, name in names.items()}
     return {
         entry.id: Technique(
@@ -77,3 +77,6 @@ class _File(msgspec.Struct):
     source: str
     matrices: dict[Matrix, dict[str, str]]
     techniques: list[_Entry]
+
+
+_read = msgspec.json.Decoder(_File).decode

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from spikebridge import metrics as numbers
 from spikebridge.alerts import Alert, AlertReaders, Cursor, incident_entry, read_finding
 from spikebridge.incidents import DAY_NS, Correlator
 from spikebridge.limits import MINUTE, SECOND
-from spikebridge.mapping.rules import Revision, read_revision
+from spikebridge.mapping.rules import Revision, known_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -71,10 +73,8 @@ class IncidentStage:
         Correlate the next alerts and append the incidents that grew; return how many entries there were.
 
         With a backlog the evaluation waits until an eighth of what is held is new, so that its work stays in proportion.
-        What the log could not take stays, and is the first thing that the next step appends.
+        A stage whose step failed is done with: the one after it begins at the cursor, and finds what the log could not take again.
         """
-        if self._grown:
-            self._commit()
         self._follow_revisions()
         correlator = self._correlator
         if correlator is None:
@@ -107,7 +107,7 @@ class IncidentStage:
             self._waiting = 0
             self._metrics.set(numbers.INCIDENT_ALERTS, correlator.held)
             self._metrics.set(numbers.INCIDENTS_LEFT_OUT, correlator.left_out)
-        due = self.position != self._committed and self._clock() - self._committed_at_ns >= COMMIT_EVERY_NS
+        due = self.position != self._committed and _due(self._clock(), self._committed_at_ns, COMMIT_EVERY_NS)
         if self._grown or due:
             self._commit()
 
@@ -120,17 +120,17 @@ class IncidentStage:
     def _follow_revisions(self) -> None:
         """Correlate the last day anew, in silence, when there is a newer revision than the one in force."""
         now_ns = self._clock()
-        if self._correlator and now_ns - self._looked_at_ns < LOOK_EVERY_NS:
+        if self._correlator and not _due(now_ns, self._looked_at_ns, LOOK_EVERY_NS):
             return
         self._looked_at_ns = now_ns
         number = self._revisions.newest()
         if number is None or (self._correlator and self._correlator.revision.number >= number):
             return
-        content = self._revisions.revision(number)
-        if content is not None:
+        revision = known_revision(number, self._revisions.revision(number))
+        if revision is not None:
             if self._correlator:
                 self._settle(self._correlator)
-            correlator = Correlator(self._tenant, read_revision(number, content))
+            correlator = Correlator(self._tenant, revision)
             for entries in self._day():
                 correlator.take(_alerts(entries))
             correlator.grown()
@@ -148,9 +148,17 @@ class IncidentStage:
             position = entries[-1].offset + 1
 
 
+def _due(now_ns: int, last_ns: int, every_ns: int) -> bool:
+    """Say whether it is time again; also after the clock was set back."""
+    return not 0 <= now_ns - last_ns < every_ns
+
+
 def _alerts(entries: Sequence[AlertEntry]) -> Iterator[tuple[Alert, int]]:
     for entry in entries:
         if entry.kind == "alert":
-            finding = read_finding(entry.body)
+            try:
+                finding = read_finding(entry.body)
+            except msgspec.MsgspecError:
+                continue  # somebody else's: every sink puts it aside as a dead letter, and says so
             if isinstance(finding, Alert):
                 yield finding, entry.append_ns

@@ -47,7 +47,7 @@ class Database:
     """
     A file in WAL mode whose every commit is on the disk (`synchronous=FULL`) when it returns.
 
-    Each thread gets a connection of its own on first use; `close` closes them all.
+    Each thread gets a connection of its own on first use; `close` closes them all, and none is opened afterwards.
     A newer schema is refused with `SchemaError`; an older one is migrated step by step, each step whole or not at all.
     """
 
@@ -59,9 +59,12 @@ class Database:
         self._faults = faults
         self._opened: dict[threading.Thread, sqlite3.Connection] = {}
         self._opening = threading.Lock()
+        self._closed = False
         if read_only:
             if not path.is_file():
-                raise faults.missing(f"there is no {schema.what} at {path}")
+                raise faults.missing(
+                    f"there is no {schema.what} at {path}: a service that runs makes it; --data or --config names where"
+                )
         else:
             with self._mapped():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +113,7 @@ class Database:
     def close(self) -> None:
         """Close the connections of all threads; closing twice does nothing."""
         with self._opening:
+            self._closed = True
             while self._opened:
                 self._opened.popitem()[1].close()
 
@@ -118,11 +122,12 @@ class Database:
         thread = threading.current_thread()
         connection = self._opened.get(thread)
         if connection is None:
-            connection = self._connect()
             with self._opening:
+                if self._closed:
+                    raise self._faults.failed(f"{self.path}: closed")
                 for ended in [one for one in self._opened if not one.is_alive()]:
                     self._opened.pop(ended).close()
-                self._opened[thread] = connection
+                connection = self._opened[thread] = self._connect()
         return connection
 
     def _connect(self) -> sqlite3.Connection:

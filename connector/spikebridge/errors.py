@@ -10,11 +10,19 @@ Everything that Spikebridge raises on purpose.
     ├── LogError            the spike log or the alert log
     │   ├── LogFull         the limit is reached (or the disk is): nothing was appended
     │   ├── LogBusy         another process owns the spikes stage of this log
-    │   └── LogMissing      records that are needed are no longer (or not yet) there
+    │   ├── LogMissing      records that are needed are no longer (or not yet) there
+    │   ├── LogReplaced     the log was deleted and made again: it is another one now
+    │   ├── LogUnavailable  try again later: the broker is away, or busy with a new leader or owner
+    │   ├── LogDenied       the broker refuses our credentials or rights
+    │   ├── RevisionError   what the revisions log holds under a number is no rule set
+    │   └── LogRefused      refused as it is asked: tried again it helps only once somebody has changed something
+    │       └── LogTooLarge this record will never be taken: dead letters
     ├── SchemaError         a file on disk was written by a newer version
     ├── StoreError          the embedded store
     └── SinkError
-        ├── SinkUnavailable try again later: nothing of this batch counts as delivered
+        ├── SinkUnavailable try again later: what of the batch is named (or all of it)
+        │   └── SinkDenied  the credentials or rights are refused: trying at once can only lock an account
+        ├── SinkTooLarge    the batch is more than the sink takes at once: send it in two parts
         └── SinkRefused     these alerts will never be taken: dead letters
 
 Foreign exceptions are mapped to these at the edge, in the module that owns the library.
@@ -23,7 +31,10 @@ Foreign exceptions are mapped to these at the edge, in the module that owns the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 
 class SpikebridgeError(Exception):
@@ -81,6 +92,40 @@ class LogMissing(LogError):  # noqa: N818 -- as above
     """Records that are needed are no longer there, or the log is not there at all."""
 
 
+class LogReplaced(LogMissing):
+    """The log was deleted and made again under its name: positions in the old one mean nothing in it."""
+
+
+class LogUnavailable(LogError):  # noqa: N818 -- as above
+    """Nothing is known to be done: try again later."""
+
+
+class LogDenied(LogError):  # noqa: N818 -- as above
+    """The broker refuses our credentials, or what we ask with them."""
+
+
+class RevisionError(LogError):
+    """What the revisions log holds under a number is no rule set: it never comes into force, here or anywhere."""
+
+
+class LogRefused(LogError):  # noqa: N818 -- as above
+    """The log refuses what is asked as it is asked: a clock, a policy or a setting of a topic may be wrong, and the record good."""
+
+
+class LogTooLarge(LogRefused):
+    """
+    The record is larger than the log takes: no clock and no policy that somebody mends makes it smaller.
+
+    `at`: which of the messages of an append it is. `appended`: the offsets of those that are in the log all the same.
+    """
+
+    def __init__(self, message: str, *, at: int = 0, appended: Mapping[int, int] | None = None) -> None:
+        """Say what the operator should know; of one message alone, that is all there is to say."""
+        self.at = at
+        self.appended = dict(appended or {})
+        super().__init__(message)
+
+
 class SchemaError(SpikebridgeError):
     """A file on disk was written by a newer version of Spikebridge."""
 
@@ -94,13 +139,64 @@ class SinkError(SpikebridgeError):
 
 
 class SinkUnavailable(SinkError):  # noqa: N818 -- a state of the sink
-    """Try the same batch again later."""
+    """
+    Try later again what was not taken.
+
+    `undelivered` are the ids of the batch that this concerns, None means all; the others are delivered, or `refused` with a reason.
+    `after_s`: before that much time has passed, trying again makes it worse. `doubtful`: so many of them may have arrived all the same.
+    `known`: so many of the others were there already.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        undelivered: Collection[str] | None = None,
+        refused: Mapping[str, str] | None = None,
+        after_s: float = 0.0,
+        doubtful: int = 0,
+        known: int = 0,
+    ) -> None:
+        """Say what the operator should know; without more, nothing of the batch counts as delivered."""
+        self.undelivered = undelivered
+        self.refused = dict(refused or {})
+        self.after_s = after_s
+        self.doubtful = doubtful
+        self.known = known
+        super().__init__(message)
+
+
+class SinkDenied(SinkUnavailable):
+    """The sink refuses our credentials, or what we ask with them: somebody must act."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        undelivered: Collection[str] | None = None,
+        refused: Mapping[str, str] | None = None,
+        after_s: float = 300.0,
+        doubtful: int = 0,
+        known: int = 0,
+    ) -> None:
+        """Wait long: an account may be locked after too many attempts."""
+        super().__init__(message, undelivered=undelivered, refused=refused, after_s=after_s, doubtful=doubtful, known=known)
+
+
+class SinkTooLarge(SinkError):  # noqa: N818 -- a state of the batch
+    """The batch is more than the sink takes in one request; one entry alone that is too large is refused for good."""
 
 
 class SinkRefused(SinkError):  # noqa: N818 -- a state of the alerts
-    """These entries will never be taken, whatever is tried: `reasons` by entry id."""
+    """
+    These entries will never be taken, whatever is tried: `reasons` by entry id.
 
-    def __init__(self, reasons: dict[str, str]) -> None:
+    `known` of the others were there already; `doubtful` were sent twice and may be there twice.
+    """
+
+    def __init__(self, reasons: dict[str, str], *, known: int = 0, doubtful: int = 0) -> None:
         """Name each refused entry and why; all others of the batch are delivered."""
         self.reasons = reasons
+        self.known = known
+        self.doubtful = doubtful
         super().__init__(f"{len(reasons)} refused: {next(iter(reasons.values()), '')}")

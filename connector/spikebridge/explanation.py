@@ -30,14 +30,14 @@ _NAMED = 3
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 
-def explain(alert: Alert) -> str:
-    """Say why an alert was raised; reads every field but `explanation`."""
+def explain(alert: Alert, model: str = "") -> str:
+    """Say why an alert was raised; reads every field but `explanation`. `model` is what made spikes of the device's raw ones."""
     kind = alert.rule.kind
     if kind == "absence":
         return _absence(alert)
     if kind == "health":
         return _health(alert)
-    return _event_count(alert)
+    return _event_count(alert, model)
 
 
 def explain_incident(incident: Incident) -> str:
@@ -84,11 +84,13 @@ def _long(seconds: int) -> str:
     return " ".join(parts)
 
 
-def _event_count(alert: Alert) -> str:
+def _event_count(alert: Alert, model: str) -> str:
     rule = alert.rule
     needed = f"{rule.count} within {duration(rule.within_ns)}" if rule.count > 1 else "each spike"
     spread = f" {_spread(alert.last_ns - alert.first_ns)}" if alert.count > 1 else ""
     text = f"{_number(alert.count, 'spike')}{_of_neurons(alert.neurons)} on {shown(alert.device.id)}{spread} (rule: {needed}){_from_peers(alert)}"
+    if model:
+        text += f"; as model {shown(model)} read its raw spikes"
     if alert.time_source == "log":
         text += "; times are those of the log: the device sent none, or its clock was out of bounds"
     return text + _suppressed(alert)

@@ -7,8 +7,11 @@ import msgspec
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """The version of the rules of DESIGN.md section 2 that this code computes; a revision names the one it needs."""
+
+PLAIN_VERSION, MODELS_VERSION = 1, 2
+"""What a revision needs without models, and with them."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

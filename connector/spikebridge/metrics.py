@@ -46,31 +46,63 @@ SPIKES = _declare("spikes_total", "counter", "Spikes read from the spike log.", 
 REFUSED = _declare("records_refused_total", "counter", "Records, or parts of one, that are no spikes: dead letters.", "reason")
 DUPLICATES = _declare("duplicates_total", "counter", "Frames dropped because the log holds the same frame already.", "log")
 RETIMED = _declare("retimed_total", "counter", "Frames whose times were out of range and that count at their append time.", "log")
+DETECTED = _declare("detected_total", "counter", "Frames of raw sensor spikes that a model has read.", "log")
+UNFIT = _declare(
+    "unfit_total", "counter", "Frames of raw sensor spikes that don't fit the model of their class: dead letters.", "log"
+)
 UNDETECTED = _declare(
-    "undetected_total", "counter", "Frames of raw sensor spikes: no detector reads them here, they only prove life.", "log"
+    "undetected_total", "counter", "Frames of raw sensor spikes of a class that no model serves: they only prove life.", "log"
 )
 CROWDED = _declare("crowded_total", "counter", "Frames refused because too many unknown devices spoke in one minute.", "log")
 MARKERS_IGNORED = _declare(
     "markers_ignored_total", "counter", "Markers with a revision that is unknown or lower than the one in force.", "log"
 )
 ALERTS = _declare("alerts_total", "counter", "Alerts appended to the alert log.", "severity")
+UNAPPENDED = _declare(
+    "unappended_total",
+    "counter",
+    "Alerts and incidents that the alert topic never takes, too large for it: dead letters of every sink.",
+)
 SUPPRESSED = _declare(
     "suppressed_total", "counter", "Records at which a rule's condition held again in its interval, as later alerts report."
 )
 INCIDENTS = _declare("incident_changes_total", "counter", "Incidents appended to the alert log, each time one has grown.")
 INCIDENT_ALERTS = _declare("incident_alerts", "gauge", "Alerts of the last day that are held for correlation.")
 INCIDENTS_LEFT_OUT = _declare("incidents_left_out", "gauge", "Alerts left out of correlation because too many were held.")
+STAGE_UP = _declare(
+    "stage_up", "gauge", "1 while a stage works, 0 while it or one of its partitions fails and tries again.", "stage"
+)
 LAG = _declare("lag_records", "gauge", "Records of the spike log that the spikes stage has not matched yet.", "log", "partition")
-APPEND_AHEAD = _declare("append_clock_ahead_seconds", "gauge", "How far append times are ahead of the wall clock.", "log")
+APPEND_AHEAD = _declare(
+    "append_clock_ahead_seconds", "gauge", "How far append times are ahead of the wall clock; below 0: behind it.", "log"
+)
 REVISION = _declare("revision", "gauge", "The number of the revision in force.", "log")
 RELOADS_REFUSED = _declare(
-    "reloads_refused_total", "counter", "Changed mapping or inventory files that were refused; the last good revision stays."
+    "reloads_refused_total",
+    "counter",
+    "Changed mapping or inventory files, and revisions, that were refused; the last good revision stays.",
 )
 BATCH_SECONDS = _declare("batch_seconds", "histogram", "From the poll of a batch of records to its commit.")
 DELIVERED = _declare("delivered_total", "counter", "Entries of the alert log that a sink acknowledged.", "sink")
 FILTERED = _declare("filtered_total", "counter", "Entries that a sink's filter left out.", "sink")
 REPEATS = _declare("repeats_total", "counter", "Entries dropped before a sink because it had them already.", "sink")
+KNOWN = _declare("known_total", "counter", "Entries that a sink was given and had already, as far as it can tell.", "sink")
+DOUBTFUL = _declare(
+    "doubtful_total",
+    "counter",
+    "Entries given to a sink again that may have arrived: an answer or acknowledgement was lost.",
+    "sink",
+)
 MISSED = _declare("missed_total", "counter", "Entries that retention took before a sink had read them.", "sink")
+PASSED_OVER = _declare(
+    "passed_over_total", "counter", "Records in the alert topic that are none of ours: a reader says so and goes on.", "reader"
+)
+GIVEN_UP = _declare(
+    "given_up_total",
+    "counter",
+    "What the store gave up for newer ones, since it was made: a finding, or a refused record.",
+    "what",
+)
 DEAD_LETTERS = _declare("dead_letters_total", "counter", "Entries that a sink refused for good.", "sink")
 RETRIES = _declare("retries_total", "counter", "Attempts of a sink that failed and are made again.", "sink")
 SINK_UP = _declare("sink_up", "gauge", "1 while the sink's last attempt succeeded, otherwise 0.", "sink")

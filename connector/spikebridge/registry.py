@@ -16,16 +16,22 @@ from spikebridge.errors import SpikebridgeError
 Kind = Literal["logs", "sinks", "formats"]
 
 LOGS = {
+    "kafka": "spikebridge.logs.kafka",
     "recording": "spikebridge.logs.recording:Recording",
     "spool": "spikebridge.logs.spool:Spool",
 }
 
 SINKS = {
+    "elasticsearch": "spikebridge.sinks.elasticsearch:ElasticsearchSink",
     "file": "spikebridge.sinks.file:FileSink",
+    "kafka": "spikebridge.sinks.kafka:KafkaSink",
+    "opensearch": "spikebridge.sinks.opensearch:OpenSearchSink",
+    "splunk": "spikebridge.sinks.splunk:SplunkSink",
     "store": "spikebridge.sinks.store:StoreSink",
 }
 
 FORMATS = {
+    "cim": "spikebridge.formats.cim",
     "ecs": "spikebridge.formats.ecs",
     "json": "spikebridge.formats.json",
     "stix": "spikebridge.formats.stix",

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them, to nanoseconds and bytes, and back."""
+"""Durations and sizes as people write them, to nanoseconds and bytes, and back; numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -69,3 +69,8 @@ def format_size(size: int) -> str:
             break
         amount, unit = amount / 1000, larger
     return f"{amount:.3g} {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, as people write it."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -11,7 +11,16 @@ import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from spikebridge.located import Node
 from spikebridge.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
@@ -20,12 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path as FilePath
 
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
     from spikebridge.errors import Problem
     from spikebridge.located import Document, Path
 
 _MAX_PROBLEMS = 100
 
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item")
 
 Duration = Annotated[
     int,
@@ -40,6 +53,30 @@ Size = Annotated[
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["500MB", "10GB", "4GiB"]}),
 ]
 """Bytes, written with a unit."""
+
+
+def from_directory(path: str, info: ValidationInfo) -> str:
+    """Let a relative path begin at the directory of the file that it stands in."""
+    directory = (info.context or {}).get("directory")
+    return path if directory is None else str(directory / path)
+
+
+LocalPath = Annotated[str, AfterValidator(from_directory)]
+"""A file or directory, relative to the configuration."""
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class _OneOrList:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["items"], {"type": "array", "items": several["items"]}]}
+
+
+OneOrMore = Annotated[list[Item], BeforeValidator(_as_list), _OneOrList()]
+"""A list of texts, or one that may stand without brackets."""
 
 
 class Content(BaseModel):

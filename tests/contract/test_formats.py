@@ -110,6 +110,12 @@ def test_any_alert_has_a_document(shape: str, alert: Alert) -> None:
     assert json.loads(form.encode(explained(alert))) == form.document(explained(alert))
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_says_what_its_bytes_are(name: str) -> None:
+    """For whoever gets a document without its configuration: a media type of JSON."""
+    assert re.fullmatch(r"application/(\w+\+)?json(;version=[0-9.]+)?", registry.load("formats", name).CONTENT_TYPE)
+
+
 def test_evidence_bytes_stay_behind() -> None:
     """Documents name the evidence; its bytes stay in alert log and store."""
     alert = bare(DDOS, THERMOSTAT)

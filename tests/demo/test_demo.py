@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COMMAND = [sys.executable, "-m", "spikebridge"]
 
 
+@pytest.mark.long
 def test_one_pass_shows_everything_survives_a_kill_and_loses_nothing(tmp_path: Path) -> None:
     """`demo --once` ends with exit code 0, every planned alert, every incident, and a proof; the directory stays to look at."""
     where = tmp_path / "demo"

@@ -31,7 +31,7 @@ def test_a_block_is_written_anew_and_its_surroundings_stay() -> None:
 
     filled = manual.fill(page)
 
-    assert filled.startswith("before\n<!-- generated: formats -->\n\n### `ecs`\n")
+    assert filled.startswith("before\n<!-- generated: formats -->\n\n### `cim`\n")
     assert filled.endswith("\n<!-- /generated -->\nafter\n")
     assert manual.fill(filled) == filled
 

@@ -30,8 +30,10 @@ HEAD = Head(
 FRAMES = {
     "events": encode_events(HEAD, [42, 42, 7], [0, 2_000, 4_000]),
     "events_peers": encode_events(HEAD, [42, 42, 7], [0, 2_000, 4_000], ["10.0.0.9", None, "gateway-ü"]),
+    "events_evidence": encode_events(HEAD, [42, 42, 7], [0, 2_000, 4_000], evidence=b"what was seen"),
     "alive": encode_events(Head(device="x", start_ns=0), [], []),
     "count": encode_counts(HEAD, [SUMMARY, 42], [0, 0], [45, 3]),
+    "count_evidence": encode_counts(HEAD, [42], [0], [45], ["10.0.0.9"], b"what was seen"),
     "window": encode_window(Head(device="chip", start_ns=2**62, role=ROLE_INPUT), [5, 7], [[0x8000_0009, 0], [0, 2]]),
     "tick": encode_tick(1_790_000_000_000_000_000),
     "marker": encode_tick(1_790_000_000_000_000_000, 8),
@@ -41,6 +43,7 @@ FRAMES = {
 def readable(frame: Frame) -> dict[str, Any]:
     """Return what a frame says."""
     head = frame.head
+    evidence = {"evidence": frame.evidence.decode()} if frame.evidence else {}
     return {
         "kind": KINDS[frame.kind],
         "role": ROLES[head.role],
@@ -58,6 +61,7 @@ def readable(frame: Frame) -> dict[str, Any]:
         "times_ns": frame.times.tolist(),
         "weights": frame.weights.tolist(),
         "peers": frame.peers,
+        **evidence,
     }
 
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from spikebridge.alerts import AlertEntry
 
 RUNNER = Path(__file__).with_name("runner.py")
-RECORDS = 8_000
+SOONEST = ("after_append", "before_cursor", "after_sink_ack")
+"""Those of `make test`: one in each stage."""
+
+FEW, MANY = 3_000, 8_000
+"""Records: each point is passed a dozen times over the few."""
 EVERYTHING = 1_000_000
 
 CONFIG = """
@@ -59,13 +63,13 @@ class Reference(NamedTuple):
     letters: set[str]
 
 
-def reference(directory: Path) -> Reference:
-    """Match all records of the log in one go."""
+def reference(directory: Path, count: int) -> Reference:
+    """Match all records of the log, so many at least, in one go."""
     with Spool(directory / "data", read_only=True) as spool:
         identity = Identity("default", spool.id, spool.partition)
         revision = read_revision(1, spool.revision(1) or b"")
         found = spool.poll(0, 1 << 40)
-        assert len(found) >= RECORDS
+        assert len(found) >= count
         taken = Engine(identity, revision, lambda _: None, spool.read).take(found)
     alerts = {raised.alert.id: alert_entry(raised.alert, raised.evidence) for raised in taken.alerts}
     incidents = Correlator("default", revision).feed((raised.alert, raised.alert.append_ns) for raised in taken.alerts)
@@ -73,22 +77,22 @@ def reference(directory: Path) -> Reference:
     return Reference(alerts, {one.id: one.version for one in incidents}, letters)
 
 
-def run(directory: Path, *kill: str) -> int:
-    """Run to the end, or to the kill."""
-    command = [sys.executable, str(RUNNER), str(directory), str(RECORDS), *kill]
+def run(directory: Path, count: int, *kill: str) -> int:
+    """Run to the end of so many records, or to the kill."""
+    command = [sys.executable, str(RUNNER), str(directory), str(count), *kill]
     return subprocess.run(command, check=False, timeout=120).returncode
 
 
-def check(directory: Path, point: str, times: int) -> None:
+def check(directory: Path, count: int, point: str, times: int) -> None:
     """Kill once, run again to the end, compare."""
     (directory / "spikebridge.yaml").write_text(CONFIG)
     (directory / "mappings.yaml").write_text(MAPPINGS)
 
-    assert run(directory, point, str(times)) == -signal.SIGKILL
-    assert run(directory) == 0
+    assert run(directory, count, point, str(times)) == -signal.SIGKILL
+    assert run(directory, count) == 0
 
-    expected = reference(directory)
-    assert len(expected.alerts) > 100
+    expected = reference(directory, count)
+    assert len(expected.alerts) > count / 80
     assert expected.incidents
     with Store(directory / "data", read_only=True) as store:
         kept = {entry.id: entry for entry in store.findings(Query(limit=EVERYTHING))}
@@ -104,10 +108,10 @@ def check(directory: Path, point: str, times: int) -> None:
     assert {key for key, _ in lines} == {*expected.alerts, *expected.incidents}
 
 
-@pytest.mark.parametrize("point", KILL_POINTS)
+@pytest.mark.parametrize("point", [one if one in SOONEST else pytest.param(one, marks=pytest.mark.long) for one in KILL_POINTS])
 def test_a_kill_loses_and_doubles_nothing(point: str, tmp_path: Path) -> None:
     """After a kill -9 at this point and a restart, store and file hold exactly the alerts of an uninterrupted run."""
-    check(tmp_path, point, 3)
+    check(tmp_path, FEW, point, 3)
 
 
 @pytest.mark.long
@@ -115,4 +119,4 @@ def test_a_kill_loses_and_doubles_nothing(point: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("point", KILL_POINTS)
 def test_a_kill_at_any_time_loses_and_doubles_nothing(point: str, times: int, tmp_path: Path) -> None:
     """The same, at the first to the eleventh time that the point is passed."""
-    check(tmp_path, point, times)
+    check(tmp_path, MANY, point, times)

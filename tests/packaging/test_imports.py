@@ -11,6 +11,7 @@ SLOW = [
     "elasticsearch",
     "kafka",
     "msgspec",
+    "numba",
     "numpy",
     "pydantic",
     "prometheus_client",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.reference.detection import PlainDetection, key_of, model_of
+
 from spikebridge.spikes.frame import marker_of
 from spikebridge.spikes.parts import unpack_record
 
@@ -78,6 +80,9 @@ class PlainEngine:
         self.force: dict[str, int] = {}
         self.revision = revision
         self.pairs: list[tuple[int, int]] = []
+        self.detection = PlainDetection()
+        self.value = b""
+        self.unfit: list[int] = []
 
     def take(self, record: Record, schedule: Mapping[int, int] | None = None) -> list[PlainAlert]:
         """Take the next record; a schedule (offset to revision) replaces what markers say."""
@@ -94,6 +99,7 @@ class PlainEngine:
             self.gap = now
         self.now = now
         self.clocks(found)
+        self.value = record.value
         parts = unpack_record(record._replace(append_ns=now), limits.frame_ns)
         self.record(found, parts)
         alerts = [
@@ -118,7 +124,7 @@ class PlainEngine:
         counts[interval] = counts.get(interval, 0) + 1
 
     def clocks(self, found: list[Found]) -> None:
-        """Absence, before the record itself counts."""
+        """Absence, before the record itself counts: always of the inventory, of others and in a recording from their own last record on."""
         inventory = {device.info.id for device in self.revision.rule_set.devices}
         for rule in self.rules("absence"):
             for device in sorted(inventory | set(self.seen)):
@@ -130,7 +136,8 @@ class PlainEngine:
                     self.since.get((rule.info.id, device), 0),
                     until,
                 )
-                if device not in inventory and self.seen[device] != start:
+                watched = self.live and device in inventory
+                if not watched and self.seen.get(device) != start:
                     continue
                 due = start + rule.info.within_ns
                 if reached and until <= self.now and due <= self.now and self.fired.get((rule.info.id, device)) != start:
@@ -156,31 +163,51 @@ class PlainEngine:
             if part.boot and key not in verdicts:
                 verdicts[key] = any(k == key and now - at <= limits.late_ns for k, at in self.frames)
                 self.frames.append((key, now))
-            if verdicts.get(key) or part.role != OUTPUT:
+            if verdicts.get(key):
                 continue
             within = part.start_ns >= now - limits.late_ns and part.end_ns <= now + limits.future_ns
             shift = 0 if within else now - part.end_ns
-            self.count(held, part, shift)
+            counted = part if part.role == OUTPUT else self.detect(part, shift)
+            if counted is not None:
+                self.count(held, counted, shift)
         if crowded:
             self.hold(found, (0, "crowd", ""), 60_000_000_000, now, now)
         for (rule, device), (suppress, time, moved) in held.items():
             self.hold(found, (2, rule, device), suppress, now, time, moved)
+
+    def detect(self, part: Part, shift: int) -> Part | None:
+        """Return what the model of the device makes of an input part, if there is one and the part fits it."""
+        device_class = self.class_of(part.device_id, self.revision)
+        model = model_of(self.revision.rule_set, device_class)
+        if model is None:
+            return None
+        limits = self.revision.rule_set.limits
+        found = self.detection.take(model, device_class, self.value, part, (self.now, shift), limits)
+        if isinstance(found, str):
+            self.unfit.append(self.now)
+            return None
+        return found
+
+    def class_of(self, device: str, revision: Revision) -> str:
+        """Return the class that a revision gives a device."""
+        info = self.info(revision, device)
+        return info.device_class if info else ""
 
     def count(self, held: Held, part: Part, shift: int) -> None:
         """Count a frame's rows, one by one, under every rule that concerns them."""
         device = self.device(part.device_id)
         names = next((c.layers for c in self.revision.rule_set.classes if c.name == device.device_class), {}) if device else {}
         layer = names.get(part.layer, str(part.layer)) if isinstance(part.layer, int) else part.layer
-        for neuron, time, weight in zip(part.neurons.tolist(), part.times.tolist(), part.weights.tolist(), strict=True):
+        rows = zip(part.neurons.tolist(), part.times.tolist(), part.weights.tolist(), strict=True)
+        for at, (neuron, time, weight) in enumerate(rows):
             for rule in self.rules("event_count"):
                 reached, until = self.reach(rule, part.device_id)
                 if not reached or until > self.now or not weight or not self.names(rule, layer, neuron):
                     continue
                 window = self.windows.setdefault((rule.info.id, part.device_id), PlainWindow())
                 if window.row(time + shift, weight, rule.info.count, rule.info.within_ns) or rule.info.count == 1:
-                    held.setdefault(
-                        (rule.info.id, part.device_id), (rule.info.suppress_ns, time + shift, shift != 0 or time == self.now)
-                    )
+                    moved = shift != 0 or at in part.untimed
+                    held.setdefault((rule.info.id, part.device_id), (rule.info.suppress_ns, time + shift, moved))
 
     def switch(self, number: int) -> None:
         """Bring a revision into force."""
@@ -193,8 +220,16 @@ class PlainEngine:
         }
         known_before = {device.info.id for device in before.rule_set.devices}
         known = {device.info.id for device in self.revision.rule_set.devices}
+        remodelled = {
+            device
+            for device in {device for _, device in self.windows} | set(self.detection.held) | set(self.detection.spent)
+            if key_of(before.rule_set, self.class_of(device, before))
+            != key_of(self.revision.rule_set, self.class_of(device, self.revision))
+        }
+        for device in remodelled:
+            self.detection.forget(device)
         for name, device in list(self.windows):
-            if name not in kept or self.came(old[name], before, device):
+            if name not in kept or device in remodelled or self.came(old[name], before, device):
                 del self.windows[name, device]
         for rule in self.rules("absence"):
             name = rule.info.id

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.reference.detection import LINES, small, with_models
 
 from spikebridge.alerts import DeviceInfo, RuleInfo
 from spikebridge.canonical import sha256
@@ -27,7 +28,8 @@ from spikebridge.mapping.rules import (
     Selector,
     rule_set_content,
 )
-from spikebridge.spikes.frame import Head, encode_counts, encode_events, encode_tick
+from spikebridge.spikes.frame import Head, encode_counts, encode_events, encode_tick, encode_window
+from spikebridge_detectors.model.header import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +42,13 @@ LIMITS = Limits(
     gap_ns=30 * SECOND,
     clock_fall_ns=10 * SECOND,
     crowd_ns=20 * SECOND,
-    look_back_ns=(2 * 60 + 30 + 30 + 40 + 2 * 40) * SECOND,
+    look_back_ns=(2 * 60 + 30 + 30 + 40 + 2 * 40 + 20) * SECOND,
     max_unknown_devices=3,
 )
 INVENTORY = ("cam-1", "cam-2", "lock-1", "arm-1", "dead-1")
 STRANGERS = tuple(f"guest-{number}" for number in range(6))
+LARGE_EVIDENCE = 20_000
+"""So much is carried by each frame of an attack in one minute of eight: an alert of four such frames has no room for it."""
 
 
 def rule(
@@ -81,7 +85,7 @@ def absence(name: str, span: int, *, suppress: int = 20, devices: Sequence[Selec
 
 
 def revisions() -> dict[int, Revision]:
-    """Four revisions: threshold and suppression change, a rule goes, reach and classes move, an exception ends."""
+    """Four revisions: threshold and suppression change, a rule goes, reach, classes and models move, an exception ends."""
     devices = [
         Device(info=DeviceInfo(id=name, device_class=name.split("-")[0], site="east", known=True)) for name in sorted(INVENTORY)
     ]
@@ -129,6 +133,12 @@ def revisions() -> dict[int, Revision]:
     sets.append(
         msgspec.structs.replace(sets[0], devices=[_moved(device) if device.info.id == "cam-2" else device for device in devices])
     )
+    lock = small("lock", ("lock",), window=Window(steps=24, flush=3), neurons=(8, 5))
+    arm = small("arm", ("arm",), step_ns=None, neurons=(3, 4))
+    sets[0] = with_models(sets[0], small("cam", ("cam",), neurons=(5, 3), reset=7), lock)
+    sets[1] = with_models(sets[1], small("cam", ("cam",), version=2, neurons=(5, 2)), lock)
+    sets[2] = with_models(sets[2], arm)
+    sets[3] = with_models(sets[3], small("cam", ("arm", "cam"), version=3), lock)
     return {
         number: Revision(number=number, digest=sha256(rule_set_content(content)), rule_set=content)
         for number, content in enumerate(sets, 1)
@@ -212,7 +222,8 @@ class Simulation:
             repeats = [value for at, value in sender.sent if now - at <= 62 * SECOND]
             if repeats:
                 return self.random.choice([repeats[0], repeats[-1], self.random.choice(repeats)])
-        value = self.fresh(sender, now, attack=attack)
+        raw = sender.name in INVENTORY and self.random.random() < 0.3
+        value = self.raw(sender, now) if raw else self.fresh(sender, now, attack=attack)
         sender.sent = [*sender.sent[-6:], (now, value)]
         return value
 
@@ -234,10 +245,36 @@ class Simulation:
             boot=sender.boot,
             seq=sender.seq,
         )
+        large = attack and now // (60 * SECOND) % 8 == 0
+        evidence = bytes([rows]) * (LARGE_EVIDENCE if large else 9) if head.role and rows > 1 else b""
         if self.random.random() < 0.3:
             neurons = [self.random.choice([0xFFFFFFFF, 4, 5]) for _ in range(rows)]
-            return encode_counts(head, neurons, steps, [self.random.choice([0, 1, 2, 3, 40]) for _ in range(rows)])
-        return encode_events(head, [self.random.choice([1, 2, 3, 5, 8, 20, 77]) for _ in range(rows)], steps)
+            counts = [self.random.choice([0, 1, 2, 3, 40]) for _ in range(rows)]
+            return encode_counts(head, neurons, steps, counts, evidence=evidence)
+        neurons = [self.random.choice([1, 2, 3, 5, 8, 20, 77]) for _ in range(rows)]
+        return encode_events(head, neurons, steps, evidence=evidence)
+
+    def raw(self, sender: Sender, now: int) -> bytes:
+        """Make a frame for a model: windows or events, now and then one that doesn't fit."""
+        sender.seq += 1
+        head = Head(
+            device=sender.name,
+            start_ns=now + self.offset_ns(sender) - self.random.choice([0, 3, 3, 9]) * SECOND,
+            step_ns=SECOND // self.random.choice([10, 10, 10, 10, 10, 3]),
+            role=0,
+            boot=sender.boot,
+            seq=sender.seq,
+        )
+        if self.random.random() < 0.4:
+            lines = self.random.sample(range(LINES), LINES) if self.random.random() < 0.95 else [0, 1, 1]
+            words = [[self.random.getrandbits(32) & self.random.getrandbits(32) for _ in range(1)] for _ in lines]
+            return encode_window(head, lines, words)
+        rows = self.random.choice([0, 1, 4, 12, 30])
+        steps = sorted(self.random.randint(0, self.random.choice([3, 40])) for _ in range(rows))
+        neurons = [self.random.randrange(LINES + (self.random.random() < 0.01)) for _ in range(rows)]
+        if self.random.random() < 0.03:
+            return encode_counts(head, neurons, steps, [1] * rows)
+        return encode_events(head, neurons, steps)
 
     def json(self, now: int) -> bytes:
         """Send JSON: one event or several, of one device or two, on named layers, with and without times."""

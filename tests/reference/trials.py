@@ -48,10 +48,10 @@ def sealed(taken: Taken) -> list[AlertEntry]:
     return [alert_entry(raised.alert, raised.evidence) for raised in taken.alerts]
 
 
-def matched(records: Sequence[Record], seed: int) -> tuple[Engine, list[AlertEntry]]:
+def matched(records: Sequence[Record], seed: int, *, live: bool = True) -> tuple[Engine, list[AlertEntry]]:
     """Match a whole log in batches of random size; return the engine and its entries."""
     cuts, found, low = random.Random(seed), [], 0
-    whole = engine(records)
+    whole = engine(records, live=live)
     whole.pairs = [(0, 1)]
     while low < len(records):
         high = low + cuts.choice([1, 2, 7, 50])
@@ -94,10 +94,10 @@ def compare_with_plain(seed: int, count: int, cuts: Sequence[int] = (), *, live:
     return len(expected)
 
 
-def rebuild_everywhere(seed: int, count: int, **kind: bool) -> int:
+def rebuild_everywhere(seed: int, count: int, *, live: bool = True, **kind: bool) -> int:
     """Rebuild the state at every position and compare what follows with the crash-free run; return the positions tried."""
     records = Simulation(seed, **kind).records(count)
-    whole, found = matched(records, seed)
+    whole, found = matched(records, seed, live=live)
     pairs = whole.pairs
     largest = [max(record.append_ns for record in records[: at + 1]) for at in range(len(records))]
     tried = 0
@@ -106,7 +106,7 @@ def rebuild_everywhere(seed: int, count: int, **kind: bool) -> int:
         end = bisect_left(largest, largest[position - 1] + FOLLOWED_NS)
         known = [pair for pair in pairs if pair[0] <= position]
         in_force = [number for offset, number in known if offset <= begin][-1]
-        again = engine(records, in_force)
+        again = engine(records, in_force, live=live)
         again.replay(records[begin:position], known)
         after = sealed(again.take(records[position:end]))
         assert after == [entry for entry in found if position <= entry.source[1] < end], f"position {position} of log {seed}"
@@ -149,7 +149,7 @@ class Fragile(MemoryLog):
             self.crashes[place] += 1
             raise Crash(place)
 
-    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit, *, certain: bool = False) -> None:  # noqa: ARG002 -- it always is
         """Append the entries first, some of them, and the position only if all of them were."""
         self.die(0.05, "before the alerts")
         for entry in entries:

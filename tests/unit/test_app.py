@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from spikebridge.alerts import read_finding
+from spikebridge.alerts import AlertEntry, read_finding
 from spikebridge.app import Parts, Service, Stages, read_status
 from spikebridge.config import load_config
 from spikebridge.errors import ContentError, LogBusy, LogFull, SpikebridgeError
 from spikebridge.logs.spool import Spool
 from spikebridge.spikes.frame import Head, encode_events
-from spikebridge.store import Query, Store
+from spikebridge.store import Query, Store, sink_letter
 from spikebridge.testing import FlakySink, MemorySink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from spikebridge.alerts import AlertEntry
     from spikebridge.config import Config
     from spikebridge.config import Sink as SinkConfig
     from spikebridge.delivery import Sink
@@ -77,7 +79,7 @@ def threats(site: Path) -> list[str]:
         return sorted(read_finding(entry.body).rule.threat for entry in store.findings(Query()))
 
 
-def until(holds: Callable[[], object], seconds: float = 20) -> None:
+def until(holds: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something that another thread or process does."""
     give_up = time.monotonic() + seconds
     while not holds():
@@ -121,6 +123,43 @@ def test_what_the_log_holds_reaches_every_sink(site: Path) -> None:
     with Store(site / "data", read_only=True) as store:
         assert [letter.raw for letter in store.letters()] == [b"rubbish"]
         assert store.verify().bad is None
+
+
+def test_once_delivers_every_letter_that_was_asked_for(site: Path) -> None:
+    """However many they are, and though nothing else waits; one that this version can't read holds up neither them nor new alerts."""
+    with Spool(site / "data") as spool:
+        spool.append([spike("a")])
+    drain(site)
+    kind: Any = "decision"
+    with Spool(site / "data") as spool, Store(site / "data") as store:
+        (entry,) = spool.poll_alerts(0, 1)
+        newer = sink_letter("lines", entry._replace(kind=kind), "newer", 1)
+        ids = (f"letter-{number}" for number in range(250))
+        others = (entry._replace(id=name, body=entry.body.replace(entry.id.encode(), name.encode())) for name in ids)
+        store.bury([newer, *(sink_letter("lines", other, "bad", 1) for other in others)])
+        store.retry(store.letter_ids())
+        spool.append([spike("b")])
+
+    drain(site)
+
+    with Store(site / "data", read_only=True) as store:
+        assert store.letters() == [msgspec.structs.replace(newer, wanted=True)]
+    assert len((site / "lines.jsonl").read_text().splitlines()) == 1 + 250 + 1
+
+
+def test_a_sink_is_drained_once_no_letter_waits(site: Path) -> None:
+    """Its log being empty isn't enough: what was asked for is looked up later."""
+    entry = AlertEntry("id", "alert", 1, (0, 5, 2), b"{}")
+    config, sink = config_of(site), MemorySink()
+    with Service(config, Stages.parse("deliver:lines", config.sinks), Parts(sink=lambda *_: sink)) as service:
+        (courier,) = service.couriers
+        assert courier.drained()
+        service.store.bury([sink_letter("lines", entry, "bad", 1)])
+        service.store.retry(service.store.letter_ids())
+        assert not courier.drained()
+        with running(service):
+            until(courier.drained)
+            assert (sink.findings, service.store.letters()) == ([entry], [])
 
 
 def test_a_recording_is_read_once_as_a_log_of_its_own(site: Path) -> None:
@@ -233,12 +272,12 @@ class Failing(Spool):
 
     left = 3
 
-    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit, *, certain: bool = True) -> None:
         """Fail, as long as it has to."""
         if entries and self.left:
             self.left -= 1
             raise LogFull("the disk takes no more")
-        super().commit(entries, commit)
+        super().commit(entries, commit, certain=certain)
 
 
 def test_a_full_disk_loses_no_alert(site: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -271,12 +310,53 @@ def test_a_sink_that_is_away_touches_no_other(site: Path) -> None:
     assert here.opened is False
 
 
+def test_a_sink_that_is_away_ends_the_readiness_after_a_minute(site: Path) -> None:
+    """A failed attempt is no reason to restart or to route elsewhere: an alert that has waited for a minute is, and so is a sink never opened."""
+    with (site / "spikebridge.yaml").open("a") as file:
+        file.write("metrics: {listen: '127.0.0.1:0'}\n")
+    sinks, later_s = {"lines": FlakySink(), "store": FlakySink(away=1_000_000)}, [0]
+    parts = Parts(sink=lambda sink, _: sinks[sink.name], clock=lambda: time.time_ns() + later_s[0] * 1_000_000_000)
+    service = Service(config_of(site), parts=parts)
+    with running(service):
+        until(lambda: ready(service) == ["deliver:store: away for a while"])
+        sinks["store"].away = 0
+        until(lambda: ready(service) == ["ready"] and sinks["lines"].opened)
+        sinks["lines"].away = 1_000_000
+        service.spool.append([spike("a")])
+        until(lambda: any(stage.error for stage in service.errors()))
+        assert ready(service) == ["ready"]
+        later_s[0] = 61
+        (said,) = ready(service)
+        assert re.fullmatch(r"deliver:lines: 1 entries wait, the oldest for \d+ s: away for a while", said)
+        sinks["lines"].away = 0
+        until(lambda: ready(service) == ["ready"])
+
+
+def ready(service: Service) -> list[str]:
+    """Return what /readyz says, line by line."""
+    assert service.health is not None
+    connection = HTTPConnection("127.0.0.1", service.health.port, timeout=10)
+    connection.request("GET", "/readyz")
+    said = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    return said
+
+
 def test_a_position_is_committed_though_nothing_is_raised(site: Path) -> None:
     """Within a second or two, so that a restart reads little again."""
     service = Service(config_of(site))
     with running(service):
         service.spool.append([b"rubbish"])
         until(lambda: (commit := service.spool.committed()) and commit.position >= 1)
+
+
+def test_services_with_stages_of_their_own_say_how_all_of_them_are(site: Path) -> None:
+    """On one data directory, as `--stages` has it; none speaks over another."""
+    config = config_of(site)
+    spikes, delivers = (Service(config, Stages.parse(text, config.sinks)) for text in ("spikes,incidents", "deliver"))
+    with running(spikes), running(delivers):
+        names = {stage.name for stage in spikes.errors() + delivers.errors()}
+        until(lambda: (status := read_status(site / "data")) and {stage.name for stage in status.stages} == names)
 
 
 def test_sigterm_ends_the_service_in_order(site: Path) -> None:
@@ -289,7 +369,7 @@ def test_sigterm_ends_the_service_in_order(site: Path) -> None:
             spool.append([spike("a"), b"rubbish"])
             until(lambda: spool.alert_bounds()[1] == 1)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
             commit, end = spool.committed(), spool.bounds()[1]
     finally:
         process.kill()
@@ -306,6 +386,6 @@ def test_a_second_run_exits_2_and_names_the_first(site: Path, capfd: pytest.Capt
     """In one line, without a traceback."""
     with Service(config_of(site)):
         command = [sys.executable, "-m", "spikebridge", "run", "--once", "--config", str(site / "spikebridge.yaml")]
-        assert subprocess.run(command, check=False, timeout=30).returncode == 2
+        assert subprocess.run(command, check=False, timeout=60).returncode == 2
 
     assert f"process {os.getpid()} runs the spikes stage of this spool; stop it first" in capfd.readouterr().err

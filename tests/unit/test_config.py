@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 
 from spikebridge import registry
 from spikebridge.config import Config, config_schema, load_config, shipped_mappings
-from spikebridge.config.load import sink_settings
 from spikebridge.errors import ContentError
 from spikebridge.limits import MINUTE, SECOND, Limits
+
+if TYPE_CHECKING:
+    from spikebridge.logs.kafka import Settings
 
 
 def loaded(directory: Path, text: str | bytes, environ: dict[str, str] | None = None) -> Config:
@@ -101,7 +105,7 @@ log: {level: debgu}
         ),
         "spikebridge.yaml:5:14: spool.age: expected a duration such as 50ms, 1s, 5m, 24h or 7d, found 24",
         'spikebridge.yaml:5:27: spool.on_full: expected one of refuse, drop_oldest, found "drop_newest"; did you mean "drop_oldest"?',
-        'spikebridge.yaml:7:13: sinks.a.type: expected one of file, store, found "stor"; did you mean "store"?',
+        f'spikebridge.yaml:7:13: sinks.a.type: expected one of {", ".join(registry.names("sinks"))}, found "stor"; did you mean "store"?',
         'spikebridge.yaml:8:3: sinks.B!: expected a name of a-z, 0-9, `_` and `-`, at most 32 letters, found "B!"',
         'spikebridge.yaml:9:19: metrics.listen: expected text, found 9464; write "9464" in quotes if it is a text',
         'spikebridge.yaml:10:14: log.level: expected one of debug, info, warning, error, found "debgu"; did you mean "debug"?',
@@ -113,6 +117,13 @@ def test_an_unknown_setting_of_a_sink_is_told_under_the_sink(tmp_path: Path) -> 
     [problem] = problems(tmp_path, "sinks:\n  out:\n    type: file\n    path: a.jsonl\n    pathh: x\n")
 
     assert problem == 'spikebridge.yaml:5:5: sinks.out.pathh: unknown key; did you mean "path"?'
+
+
+def test_a_kind_that_no_finding_has_is_refused(tmp_path: Path) -> None:
+    """A sink that asked for it would get nothing, ever."""
+    [problem] = problems(tmp_path, "sinks: {a: {type: store, filter: {kind: [alert, decision]}}}\n")
+
+    assert problem == 'spikebridge.yaml:1:49: sinks.a.filter.kind[1]: expected one of alert, incident, found "decision"'
 
 
 def test_two_sinks_that_would_write_one_file_are_refused(tmp_path: Path) -> None:
@@ -202,6 +213,56 @@ mappings: ["${file:binary}", "${NAME}", "${file:binary\\0}"]
     ]
 
 
+def test_without_sinks_nothing_of_theirs_is_read(tmp_path: Path) -> None:
+    """Not from the file, nor from variables; what else is wrong is told."""
+    text = "tenant: plant\nsinks: {a: {type: file, path: '${env:NOT_SET}'}, b: {type: no-such, x: '${file:missing}'}}\n"
+    file = tmp_path / "spikebridge.yaml"
+    file.write_text(text)
+    environ = {"SPIKEBRIDGE_SINKS__A__PATH": "${env:NOT_SET_EITHER}"}
+
+    assert len(problems(tmp_path, text, environ)) == 3
+    config = load_config(file, environ, sinks=False)
+    assert (config.tenant, config.sinks) == ("plant", {})
+    assert load_config(None, {}, sinks=False).sinks == {}
+    for wrong in ("- sinks", text + "data: '${env:NOT_SET}'"):
+        file.write_text(wrong)
+        with pytest.raises(ContentError):
+            load_config(file, environ, sinks=False)
+
+
+def test_without_sinks_it_is_known_which_topics_they_write_to(tmp_path: Path) -> None:
+    """What is read is the same for who appends as for the service; a sink of which no topic can be told hinders nobody."""
+    file = tmp_path / "spikebridge.yaml"
+    log = "logs: {plant: {type: kafka, servers: [k:9092], pattern: '.*'}}\n"
+    out = "{type: kafka, servers: [k:9092], topic: a-out}"
+    env = "{type: kafka, servers: ['${env:K}'], topic: '${env:T}', format: ecs}"
+    file.write_text(f"{log}sinks: {{a: {out}, b: {env}, c: {{type: store}}}}\n")
+    environ = {"K": "k:9092", "T": "b-out", "SPIKEBRIDGE_SINKS__D__TYPE": "kafka"}
+    environ |= {"SPIKEBRIDGE_SINKS__D__SERVERS": "[k:9092]", "SPIKEBRIDGE_SINKS__D__TOPIC": "d-out"}
+
+    whole, appending = load_config(file, environ), load_config(file, environ, sinks=False)
+    assert (len(whole.sinks), appending.sinks, appending.source) == (4, {}, whole.source)
+    assert [name for name in ("a-out", "b-out", "d-out", "spikes") if re.fullmatch(pattern(appending), name)] == ["spikes"]
+    assert re.fullmatch(pattern(load_config(file, {}, sinks=False)), "a-out") is None
+
+    odd = ("{}", "[]", "1", "{type: kafka}", "{type: 7, servers: 1, topic: 2}", "{type: no-such, servers: [k:1], topic: x}", env)
+    for sinks in (*odd, "~"):
+        file.write_text(f"{log}sinks: {{b: {sinks}, a: {out}}}\n")
+        assert re.fullmatch(pattern(load_config(file, {}, sinks=False)), "a-out") is None
+    for sinks in (*odd, "~"):
+        file.write_text(f"{log}sinks: {sinks}\n")
+        assert re.fullmatch(pattern(load_config(file, {}, sinks=False)), "a-out")
+    file.write_text(f"{log.replace('pattern', 'topics').replace('.*', 'a-out')}sinks: {{a: {out}}}\n")
+    with pytest.raises(ContentError, match='found "a-out", which the service itself writes to'):
+        load_config(file, {}, sinks=False)
+
+
+def pattern(config: Config) -> str:
+    """Return what names the topics that are read."""
+    assert config.source is not None
+    return cast("Settings", config.source.settings).matching
+
+
 SECRET = "hunter2-is-not-to-be-seen"  # noqa: S105 -- an example
 
 
@@ -273,8 +334,9 @@ def test_no_mixture_of_settings_raises_anything_but_a_content_error(tmp_path_fac
 @pytest.mark.parametrize("kind", registry.names("sinks"))
 def test_the_example_in_the_docstring_of_a_sink_is_a_configuration(tmp_path: Path, kind: str) -> None:
     """What the manual shows for a sink can be copied."""
-    docstring = inspect.getdoc(import_module(sink_settings(kind).__module__)) or ""
-    example = textwrap.dedent(docstring.partition("::\n")[2])
+    docstring = inspect.getdoc(import_module(registry.SINKS[kind].partition(":")[0])) or ""
+    example = textwrap.dedent("".join(re.findall(r"(?:^ {4}.*\n|^\n)+", docstring.partition("::\n")[2] + "\n", re.MULTILINE)[:1]))
+    example = re.sub(r"\$\{[^}]*\}", "secret", example)
 
     assert kind in {sink.type for sink in loaded(tmp_path, example).sinks.values()}
 
@@ -290,3 +352,19 @@ def test_every_key_of_the_schema_says_what_it_is_for() -> None:
     ]
 
     assert bare == []
+
+
+def test_a_log_that_would_read_what_the_service_writes_is_refused(tmp_path: Path) -> None:
+    """With the tenant's default names and those of sinks on the same servers."""
+    text = """
+tenant: acme
+logs:
+  plant: {type: kafka, servers: ["k-1:9092", "k-2:9092"], topics: NAME}
+sinks:
+  bus: {type: kafka, servers: ["k-2:9092"], topic: out}
+"""
+    expected = "spikebridge.yaml:4:67: logs.plant.topics: expected topics with spikes, found "
+    for name in ("spikebridge-dead-letters-acme", "out"):
+        found = problems(tmp_path, text.replace("NAME", name))
+        assert found == [f'{expected}"{name}", which the service itself writes to']
+    assert loaded(tmp_path, text.replace("NAME", "spikebridge-alerts-other")).source is not None

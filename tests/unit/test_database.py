@@ -148,6 +148,16 @@ def test_every_thread_has_its_own_connection(path: Path) -> None:
     database.close()
 
 
+def test_what_was_closed_stays_closed(path: Path) -> None:
+    """Whoever comes too late is told, in place of a connection that nobody would close."""
+    database = Database(path, schema(1), FAULTS)
+    database.close()
+
+    with pytest.raises(LogError, match=r"words\.db: closed"):
+        words(database)
+    assert not any(link.resolve() == path for link in Path("/proc/self/fd").iterdir())
+
+
 def test_threads_that_have_ended_leave_no_connections(path: Path) -> None:
     """A server that takes each request in a new thread doesn't run out of files."""
     database = Database(path, schema(1), FAULTS)
@@ -171,5 +181,5 @@ Database(Path({str(path)!r}), Schema("word list", 77, {STEPS!r}), Faults(LogErro
 """
     started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
 
-    assert [process.wait(30) for process in started] == [0, 0, 0, 0]
+    assert [process.wait(60) for process in started] == [0, 0, 0, 0]
     Database(path, schema(3), FAULTS).close()

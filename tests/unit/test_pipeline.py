@@ -10,7 +10,7 @@ import pytest
 from tests.reference.simulation import absence, rule
 
 from spikebridge.alerts import DeviceInfo, read_finding
-from spikebridge.errors import LogFull
+from spikebridge.errors import LogFull, LogUnavailable
 from spikebridge.limits import MINUTE, SECOND
 from spikebridge.logs.spool import Spool
 from spikebridge.mapping.evidence import Identity
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spikebridge.alerts import AlertEntry
     from spikebridge.logs import Commit
     from spikebridge.mapping.engine import DeadRecord, Taken
+    from spikebridge.spikes.record import Record
 
 SPIKE = msgspec.json.encode({"device_id": "cam", "neuron_id": 5})
 
@@ -154,10 +155,10 @@ class Refusing(MemoryLog):
         super().__init__(clock)
         self._asked: Counter[str] = Counter()
 
-    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit, *, certain: bool = False) -> None:
         """Refuse, then take."""
         self._refuse("commit")
-        super().commit(entries, commit)
+        super().commit(entries, commit, certain=certain)
 
     def batch(self, *_: object) -> None:
         """Ignore a batch."""
@@ -195,3 +196,63 @@ def test_what_was_matched_stays_until_log_and_observer_have_taken_it() -> None:
     assert [entry.source[1] for entry in log.alerts] == [0, 2, 4, 6, 8]
     assert refused > 5
     assert stage.counters["frames"] == 5
+
+
+def test_an_error_of_the_log_costs_no_replay_and_one_in_the_middle_of_a_batch_does() -> None:
+    """What was only asked for leaves the stage as it was; what was half done spoils it until it is opened anew."""
+
+    class Away(MemoryLog):
+        """Fails when asked to."""
+
+        fails = ""
+
+        def poll(self, position: int, max_bytes: int) -> list[Record]:
+            """Be away, or hand out what no engine can take."""
+            if self.fails == "poll":
+                raise LogUnavailable("away")
+            found = super().poll(position, max_bytes)
+            return [record._replace(append_ns="no time") for record in found] if self.fails == "take" else found  # type: ignore[arg-type]
+
+        def batch(self, *_: object) -> None:
+            """Ignore a batch."""
+
+        def dead(self, *_: object) -> None:
+            """Ignore a dead letter."""
+
+    clock = FakeClock()
+    log = Away(clock)
+    publish(log, 5)
+    stage = SpikesStage(Identity("default", log.id, 0), log, log, log, log, clock)
+    stage.open()
+    log.append([SPIKE])
+    log.fails = "poll"
+    with pytest.raises(LogUnavailable):
+        stage.step()
+    assert not stage.spoiled
+    log.fails = "take"
+    with pytest.raises((TypeError, ValueError)):
+        stage.step()
+    assert stage.spoiled
+    log.fails = ""
+    stage.open()
+    assert stage.step() == 1
+    assert not stage.spoiled
+    assert len(log.alerts) == 1
+
+
+@pytest.mark.parametrize("behind_s", [0, 5, 15, 3_600])
+def test_a_log_whose_clock_lies_behind_ours_gets_no_more_ticks(behind_s: int) -> None:
+    """One each time that it has stood still for 10 s, by our own clock: there a tick is old as soon as it is appended."""
+    clock, brokers = FakeClock(), FakeClock()
+    brokers.step(-behind_s * SECOND)
+    log = MemoryLog(brokers)
+    publish(log, 5)
+    stage = opened(log, clock)
+    log.append([SPIKE])
+    for _ in range(5 * 60):
+        clock.advance(SECOND // 5)
+        brokers.advance(SECOND // 5)
+        stage.step()
+
+    ticks = [record.append_ns - brokers() for record in log.read(range(1, log.bounds()[1]))]
+    assert 5 <= len(ticks) <= 6

@@ -8,40 +8,69 @@ from typing import TYPE_CHECKING, Any
 import watchfiles
 
 from spikebridge import metrics as numbers
+from spikebridge.app.readable import ReadableRevisions
 from spikebridge.canonical import sha256
 from spikebridge.correlate import incidents_of
-from spikebridge.errors import ContentError, SpikebridgeError
+from spikebridge.detect.load import load_models, paths_of
+from spikebridge.errors import ContentError, SchemaError, SpikebridgeError
 from spikebridge.mapping.load import files_of, load
-from spikebridge.mapping.rules import rule_set_content
+from spikebridge.mapping.rules import read_revision, rule_set_content
 from spikebridge.mapping.trial import run_case
+from spikebridge.units import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from threading import Event
 
     from spikebridge.config import Config
+    from spikebridge.detect.file import ModelFile
     from spikebridge.errors import Problem
-    from spikebridge.logs import Revisions
+    from spikebridge.logs import Numbered
     from spikebridge.mapping.load import Loaded
     from spikebridge.metrics import Metrics
 
 LOOK_EVERY_MS = 1_000
 """The watcher answers within milliseconds; what it can't see (a directory that was replaced) is looked for this often."""
 
-_SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml", ".spike", ".pub")
 _log = logging.getLogger(__name__)
 
 _Print = dict["Path", tuple[int, int, int]]
 
 
-def load_tested(config: Config) -> Loaded:
-    """Load mappings and inventory and run their tests: files that fail their own tests are as wrong as files that can't be read."""
-    loaded = load(config.mappings, config.inventory, config.limits)
+def load_tested(config: Config, before: Iterable[ModelFile] = ()) -> Loaded:
+    """
+    Load mappings, inventory and models and run their tests: files that fail their own tests are as wrong as files that can't be read.
+
+    `before` are the models of the revision that this one replaces: none of them goes back.
+    """
+    problems: list[Problem] = []
+    models: list[ModelFile] = []
+    try:
+        models = load_models(config.models, config.model_keys, before)
+    except ContentError as error:
+        problems = error.problems
+    try:
+        loaded = load(config.mappings, config.inventory, config.limits, models)
+    except ContentError as error:
+        raise ContentError([*problems, *error.problems]) from None
+    if problems:
+        raise ContentError(problems)
     failed = [problem for case in loaded.tests for problem in run_case(case, loaded.rule_set, incidents_of).problems]
     if failed:
         raise ContentError(failed)
     return loaded
+
+
+def models_in_force(revisions: Numbered) -> list[ModelFile]:
+    """Return the models of the newest good revision, which new ones replace; none where it can't be read here."""
+    newest = ReadableRevisions(revisions).newest()
+    content = None if newest is None else revisions.revision(newest)
+    try:
+        return read_revision(newest, content).rule_set.model_files if newest is not None and content else []
+    except SchemaError:
+        return []
 
 
 class Content:
@@ -52,7 +81,7 @@ class Content:
     """
 
     def __init__(
-        self, config: Config, revisions: Revisions, metrics: Metrics, audit: Callable[[str, dict[str, Any]], None]
+        self, config: Config, revisions: Numbered, metrics: Metrics, audit: Callable[[str, dict[str, Any]], None]
     ) -> None:
         """Nothing is read before `begin`."""
         self.refused: list[Problem] = []
@@ -103,12 +132,12 @@ class Content:
 
     def _publish(self) -> None:
         try:
-            loaded = load_tested(self._config)
+            loaded = load_tested(self._config, models_in_force(self._revisions))
         except ContentError as error:
             self._refuse(error.problems)
             return
         if self.refused:
-            _log.info("mappings and inventory are good again")
+            _log.info("mappings, inventory and models are good again")
         self.refused = []
         before = self._revisions.newest()
         content = rule_set_content(loaded.rule_set)
@@ -118,7 +147,10 @@ class Content:
         for warning in loaded.warnings:
             _log.warning("%s", warning)
         rules, incidents, devices = len(loaded.rule_set.rules), len(loaded.rule_set.incidents), len(loaded.rule_set.devices)
-        _log.info("revision %d published: %d rules, %d incident rules, %d devices", number, rules, incidents, devices)
+        said = ", ".join([counted(rules, "rule"), counted(incidents, "incident rule"), counted(devices, "device")])
+        _log.info("revision %d published: %s", number, said)
+        for model in loaded.rule_set.model_files:
+            _log.info("model %s %d serves %s: %s", model.name, model.version, ", ".join(model.classes), model.digest)
         self._audit("revision published", {"number": number, "digest": sha256(content), "before": before})
 
     def _refuse(self, problems: list[Problem]) -> None:
@@ -130,7 +162,8 @@ class Content:
             _log.error("%s", problem)
         newest = self._revisions.newest()
         if newest is not None:
-            _log.error("%d problems: nothing of this edit counts, revision %d stays in force", len(problems), newest)
+            many = counted(len(problems), "problem")
+            _log.error("%s: nothing of this edit counts, revision %d stays in force", many, newest)
         self._audit("revision refused", {"problems": [str(problem) for problem in problems[:20]], "in_force": newest})
 
     def _directories(self) -> set[Path]:
@@ -143,13 +176,19 @@ class Content:
                 found.add(path.parent)
         if self._config.inventory:
             found.add(self._config.inventory.parent)
-        return found
+        found |= {path.parent for path in self._config.models}
+        if self._config.model_keys:
+            found.add(self._config.model_keys)
+        return {path for path in found if path.is_dir()}
 
     def _fingerprint(self) -> _Print:
         """Return what changes when a file does."""
         paths = files_of(self._config.mappings, [])
         if self._config.inventory:
             paths.append(self._config.inventory)
+        paths += paths_of(self._config.models, [])
+        if self._config.model_keys:
+            paths += sorted(self._config.model_keys.glob("*.pub"))
         found: _Print = {}
         for path in paths:
             try:

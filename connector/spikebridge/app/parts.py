@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from spikebridge import registry
 from spikebridge.errors import SpikebridgeError
+from spikebridge.logs.kafka.revisions import RevisionsTopic
+from spikebridge.logs.kafka.settings import client_of
 from spikebridge.logs.spool import Retention, Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from spikebridge.config import Config
     from spikebridge.config import Sink as SinkConfig
     from spikebridge.delivery import Sink
+    from spikebridge.kafka.client import Client
+    from spikebridge.logs import Numbered
+    from spikebridge.logs.kafka import Settings
 
 
 class Stages(NamedTuple):
@@ -61,6 +67,26 @@ def open_spool(config: Config) -> Spool:
     return Spool(config.data, retention)
 
 
+@contextmanager
+def open_revisions(config: Config, *, read_only: bool = False) -> Iterator[Numbered]:
+    """Open the revisions log of the configuration: a table of the spool, or a topic; one that is only read must be there."""
+    if config.source is None:
+        with Spool(config.data, read_only=True) if read_only else open_spool(config) as spool:
+            yield spool
+        return
+    settings = cast("Settings", config.source.settings)
+    with ExitStack() as opening:
+        client = client_of(settings)
+        reader = opening.enter_context(closing(client.reader()))
+        producer = None if read_only else opening.enter_context(closing(client.producer()))
+        yield RevisionsTopic(settings.names(config.tenant).revisions, reader, producer)
+
+
+def revisions_place(config: Config) -> str:
+    """Name the revisions log of the configuration in messages."""
+    return f"the revisions of log {config.source.name}" if config.source else f"the spool of {config.data}"
+
+
 def make_sink(sink: SinkConfig, config: Config) -> Sink:
     """Make a configured sink, closed."""
     made: Sink = registry.load("sinks", sink.type)(sink.settings, config.data)
@@ -73,5 +99,6 @@ class Parts:
 
     spool: Callable[[Config], Spool] = open_spool
     sink: Callable[[SinkConfig, Config], Sink] = make_sink
+    client: Callable[[Settings], Client] = client_of
     clock: Callable[[], int] = time.time_ns
     random: Callable[[], float] = random.random

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from spikebridge.bench import load
+from spikebridge.bench.detect import detect
 from spikebridge.bench.measure import Line, resident_mb, seconds
 from spikebridge.bench.rows import RowByRow
 from spikebridge.formats.ecs import encode as encode_ecs
@@ -202,5 +203,6 @@ CASES: dict[str, Callable[[], list[Line]]] = {
     "json": json_events,
     "ecs": ecs,
     "memory": memory,
+    "detect": detect,
     "help": start,
 }

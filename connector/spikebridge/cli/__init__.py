@@ -35,17 +35,23 @@ COMMANDS = {
     "convert": "turn spikes into documents and print them, leaving nothing behind",
     "deadletters": "list, show, retry or drop what could not be read or delivered",
     "demo": "play attacks on a small site through the real product, and watch its alerts",
+    "doctor": "try the way to every log and sink of the configuration, step by step, and say what to do",
+    "evaluate": "measure the detectors on captures with known attacks, simple rules and usual detectors beside them",
     "explain": "say in words why an alert exists, and which spikes counted",
     "forget": "give up the cursor of a sink that will not come back",
     "frames": "show frames as readable JSON lines, and why a refused one was refused",
     "init": "write a commented configuration, inventory and mapping to begin with",
     "list": "list the logs, sinks and formats there are",
+    "model": "sign a model, verify one, show what is in it, compare engines, learn anew, or exchange it with other frameworks",
     "publish": "make mappings and inventory the next revision",
     "replay": "compute an alert again from its evidence and compare every byte",
     "run": "read the spike log, raise alerts, deliver them",
-    "schema": "print the JSON Schema of mappings, inventory, configuration or JSON events",
+    "schema": "print the JSON Schema of mappings, inventory, configuration, JSON events or a model's header",
+    "sense": "learn devices from a capture or an interface, then watch them, and append what is found to a log",
     "send": "append frames or JSON lines to a spike log",
+    "setup": "prepare a server for what goes there, and print the rights that are needed",
     "status": "show positions, cursors, lag, last errors and the revision in force",
+    "train": "learn what is normal for a class of devices, from captures or measured values, and show what the model finds",
 }
 
 UNLISTED = {
@@ -78,6 +84,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what goes wrong on purpose is told in a line on stderr, never with a traceback."""
     arguments = [*(sys.argv[1:] if argv is None else argv)]  # in this namespace `list` is the command's module
+    # NumPy reads it when it is imported; our products are small, and a second thread waits for the first at each step
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -129,6 +137,17 @@ def _fill(parser: argparse.ArgumentParser, name: str, text: str) -> None:
         lines = "\n".join(f"  {line}" for line in module.EXAMPLE.strip().splitlines())
         parser.epilog = f"example:\n{lines}"
         module.configure(parser)
+        _show_examples(parser, module.EXAMPLE)
+
+
+def _show_examples(parser: argparse.ArgumentParser, example: str) -> None:
+    """Give each of the command's own commands those examples that are its."""
+    for action in parser._actions:  # noqa: SLF001 -- argparse has no other way to its children
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- as above
+            for child in action.choices.values():
+                lines = "\n".join(f"  {line}" for line in example.strip().splitlines() if f"{line} ".startswith(f"{child.prog} "))
+                child.formatter_class = argparse.RawDescriptionHelpFormatter
+                child.epilog = lines and f"example:\n{lines}"
 
 
 def _run(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from spikebridge import registry
@@ -47,16 +48,21 @@ def run(args: argparse.Namespace) -> int:
     from spikebridge.store import Store
 
     with Store(data_directory(args), read_only=True) as store:
-        entries = [store.find(args.id)] if args.id else store.findings(_query(args))
-        findings = [store.opened(entry) for entry in entries]
-    if args.format != "table":
-        document = registry.load("formats", args.format).document
-        for finding in findings:
-            print_json(document(finding))
-    elif args.id:
-        print_table(("field", "value"), _fields(findings[0]))
-    else:
-        print_table(("id", "time", "severity", "threat", "device", "site", "count"), map(_row, findings))
+        entries = iter([store.find(args.id)]) if args.id else store.each(_query(args))
+        findings = map(store.opened, entries)
+        if args.format != "table":
+            document = registry.load("formats", args.format).document
+            for finding in findings:
+                print_json(document(finding))
+        elif args.id:
+            print_table(("field", "value"), _fields(next(findings)))
+        else:
+            rows = [_row(finding) for finding in findings]
+            print_table(("id", "time", "severity", "threat", "device", "site", "count"), rows)
+            if not args.limit and len(rows) == TABLE_ROWS:
+                print(f"alerts: the newest {TABLE_ROWS}; --limit N shows more", file=sys.stderr)
+            if lost := store.findings_lost():
+                print(f"alerts: {lost:,} that came first were given up for newer ones (`size` of the store)", file=sys.stderr)
     return 0
 
 

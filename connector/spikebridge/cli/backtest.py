@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from spikebridge.cli.arguments import moment_ns
-from spikebridge.cli.check import DEFAULT_FILE, sort
+from spikebridge.cli.arguments import DEFAULT_FILE, moment_ns
+from spikebridge.cli.check import sort
+from spikebridge.cli.recorded import open_recording, show_refused
 from spikebridge.cli.terminal import counted, print_json, print_table, printable
 from spikebridge.errors import ContentError, LogMissing
 
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
+    from spikebridge.app.spikes import Past
     from spikebridge.config import Config
     from spikebridge.logs import Record
-    from spikebridge.mapping.backtest import Line, Outcome
+    from spikebridge.mapping.backtest import Backtest, Line, Outcome
     from spikebridge.mapping.rules import RuleSet
 
 NAME = "backtest"
@@ -30,36 +33,15 @@ spikebridge backtest 3 mappings/ --from 6h
 spikebridge backtest old.yaml new.yaml --recording night.spk --json
 """
 
-POLL_BYTES = 1 << 20
 SHOWN = 20
-
-
-class Log(Protocol):
-    """What is read: the spool or a recording."""
-
-    id: str
-    partition: int
-
-    def poll(self, position: int, max_bytes: int) -> list[Record]:
-        """Return the next records."""
-
-    def read(self, offsets: Sequence[int]) -> list[Record]:
-        """Return single records."""
-
-    def bounds(self) -> tuple[int, int]:
-        """Return first and next offset."""
-
-    def offset_at(self, append_ns: int) -> int:
-        """Return the first offset appended then or later."""
 
 
 class Range(NamedTuple):
     """Some records of a log."""
 
-    log: Log
+    past: Past
     first: int
     end: int
-    live: bool
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,39 +57,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"the configuration (default: {DEFAULT_FILE}, if there is one)"
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the directory of the spool (default: the configured one)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="read the spool of this directory (default: the configured log)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Match the records under both sides and print what differs; 0 whatever that is."""
+    """Match the records under both sides and print what differs; exit 1 only if a part of a recording can't be read."""
     from spikebridge.config import load_config
     from spikebridge.mapping.backtest import Backtest
-    from spikebridge.mapping.evidence import Identity
 
     default = Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
     config = load_config(args.config or default, os.environ)
-    directory = args.data or config.data
+    if args.data:
+        config = replace(config, data=args.data, source=None)
     with ExitStack() as stack:
-        old, new = _sides(args, config, directory)
-        chosen = _chosen(args, directory, stack)
-        identity = Identity(config.tenant, chosen.log.id, chosen.log.partition, live=chosen.live)
-        backtest = Backtest(old, new, identity, chosen.log.read)
-        for records in _watched(_batches(chosen), chosen.end - chosen.first):
+        backtest = Backtest(*_sides(args, config))
+        chosen = _chosen(args, config, stack)
+        batches = chain.from_iterable(_fed(backtest, config.tenant, one) for one in chosen)
+        for records in _watched(batches, sum(one.end - one.first for one in chosen)):
             backtest.feed(records)
     outcome = backtest.outcome()
     if args.json:
         print_json(outcome)
     else:
         _show(outcome)
-    return 0
+    return int(bool(args.recording and outcome.refused))
 
 
-def _sides(args: argparse.Namespace, config: Config, directory: Path) -> tuple[RuleSet, RuleSet]:
+def _sides(args: argparse.Namespace, config: Config) -> tuple[RuleSet, RuleSet]:
     """Return both rule sets; a file without an inventory is read with the devices of the other side."""
     import msgspec
 
-    old, new = (_rule_set(text, args.inventory, config, directory) for text in (args.old, args.new))
+    old, new = (_rule_set(text, args.inventory, config) for text in (args.old, args.new))
     if not old.devices and not old.classes:
         old = msgspec.structs.replace(old, devices=new.devices, classes=new.classes)
     elif not new.devices and not new.classes:
@@ -115,47 +96,53 @@ def _sides(args: argparse.Namespace, config: Config, directory: Path) -> tuple[R
     return old, new
 
 
-def _rule_set(text: str, inventory: Path | None, config: Config, directory: Path) -> RuleSet:
-    from spikebridge.logs.spool import Spool
+def _rule_set(text: str, inventory: Path | None, config: Config) -> RuleSet:
+    from spikebridge.app.parts import open_revisions, revisions_place
+    from spikebridge.detect.load import load_models
     from spikebridge.mapping.load import load
     from spikebridge.mapping.rules import read_revision
 
     if text.isascii() and text.isdigit() and not Path(text).exists():
-        with Spool(directory, read_only=True) as spool:
-            content = spool.revision(int(text))
-            newest = spool.newest()
+        with open_revisions(config, read_only=True) as revisions:
+            content = revisions.revision(int(text))
+            newest = revisions.newest()
         if content is None:
-            raise LogMissing(f"{directory}: there is no revision {text}, the newest is {newest or 'none'}")
+            known = "none" if newest is None else newest
+            raise LogMissing(f"{revisions_place(config)}: there is no revision {text}, the newest is {known}")
         return read_revision(int(text), content).rule_set
     found = sort([Path(text)])
     if found.problems:
         raise ContentError(found.problems)
-    return load(found.mappings, inventory or found.inventory or config.inventory, config.limits).rule_set
+    chosen = found.config or config
+    models = load_models(chosen.models, chosen.model_keys) if chosen.models else []
+    return load(found.mappings, inventory or found.inventory or config.inventory, config.limits, models).rule_set
 
 
-def _chosen(args: argparse.Namespace, directory: Path, stack: ExitStack) -> Range:
-    from spikebridge.logs.recording import Recording
-    from spikebridge.logs.spool import Spool
+def _chosen(args: argparse.Namespace, config: Config, stack: ExitStack) -> list[Range]:
+    """Return what is asked for of the recording, or of all that the service reads."""
+    from spikebridge.app.spikes import Past, open_past
 
-    log: Log = (
-        Recording(args.recording, time.time_ns()) if args.recording else stack.enter_context(Spool(directory, read_only=True))
-    )
-    first, end = log.bounds()
+    if args.recording:
+        return [_range(args, Past(open_recording(args.recording, config.limits.frame_ns)))]
+    return [_range(args, past) for past in stack.enter_context(open_past(config))]
+
+
+def _range(args: argparse.Namespace, past: Past) -> Range:
+    first, end = past.log.bounds()
     if args.since is not None:
-        first = max(first, log.offset_at(args.since))
+        first = max(first, past.log.offset_at(args.since))
     if args.until is not None:
-        end = min(end, log.offset_at(args.until))
-    return Range(log, first, max(first, end), live=args.recording is None)
+        end = min(end, past.log.offset_at(args.until))
+    return Range(past, first, max(first, end))
 
 
-def _batches(chosen: Range) -> Iterator[list[Record]]:
-    position = chosen.first
-    while position < chosen.end:
-        records = [record for record in chosen.log.poll(position, POLL_BYTES) if record.offset < chosen.end]
-        if not records:
-            return
-        yield records
-        position = records[-1].offset + 1
+def _fed(backtest: Backtest, tenant: str, chosen: Range) -> Iterator[list[Record]]:
+    """Yield the records of a log, once the backtest has begun it."""
+    from spikebridge.mapping.evidence import Identity
+
+    log = chosen.past.log
+    backtest.begin(Identity(tenant, log.id, log.partition, live=log.switches == "marker"), log.read)
+    yield from chosen.past.batches(chosen.first, chosen.end)
 
 
 def _watched(batches: Iterable[list[Record]], total: int) -> Iterator[list[Record]]:
@@ -175,6 +162,7 @@ def _watched(batches: Iterable[list[Record]], total: int) -> Iterator[list[Recor
 
 def _show(outcome: Outcome) -> None:
     print(f"{counted(outcome.records, 'record')}, {counted(outcome.spikes, 'spike')}; windows began empty")
+    show_refused(outcome.refused, outcome.refusals)
     gained, lost = (sum(line.count for line in lines) for lines in (outcome.gained, outcome.lost))
     print(f"{counted(outcome.same, 'alert')} in both, {gained:,} gained, {lost:,} lost")
     for one in outcome.renamed:

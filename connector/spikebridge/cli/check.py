@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikebridge.cli.arguments import DEFAULT_FILE
 from spikebridge.cli.terminal import counted, print_json, print_table, printable
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ spikebridge check mappings/ inventory.yaml
 spikebridge check spikebridge.yaml --against spool:data
 """
 
-DEFAULT_FILE = "spikebridge.yaml"
-_CONFIG_KEYS = {"tenant", "data", "inventory", "limits", "spool", "sinks", "metrics", "log"}
+_CONFIG_KEYS = {"tenant", "data", "inventory", "models", "model_keys", "limits", "spool", "sinks", "metrics", "log"}
 _INVENTORY_KEYS = {"classes", "devices"}
 _INVENTORY_TOP = re.compile(rb"^(devices|classes)\s*:", re.MULTILINE)
 _RUN_BYTES = 8 << 20
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     report, rule_set = examine(found)
     against = survey_log(rule_set, args.against) if args.against and rule_set else None
     if args.json:
-        print_json(as_json(report, against))
+        print_json(as_json(report, rule_set, against))
     else:
         show(report, rule_set, against)
     errors = any(problem.level == "error" for problem in report.problems)
@@ -139,13 +139,15 @@ def examine(found: Found) -> tuple[Report, RuleSet | None]:
     """Load and check what was found; when it doesn't load, the report holds the problems and nothing else."""
     from spikebridge.attack import techniques
     from spikebridge.correlate import incidents_of
+    from spikebridge.detect.load import load_models
     from spikebridge.errors import ContentError
     from spikebridge.limits import Limits
     from spikebridge.mapping.check import Report, check
     from spikebridge.mapping.load import load
 
     try:
-        loaded = load(found.mappings, found.inventory, found.config.limits if found.config else Limits())
+        models = load_models(found.config.models, found.config.model_keys) if found.config and found.config.models else []
+        loaded = load(found.mappings, found.inventory, found.config.limits if found.config else Limits(), models)
     except ContentError as error:
         return Report(sorted({*found.problems, *error.problems}), [], 0, 0), None
     report = check(loaded, incidents_of, techniques())
@@ -197,15 +199,33 @@ def show(report: Report, rule_set: RuleSet | None, against: Survey | None) -> No
             ],
         )
         whole = sum(one.bytes_per_device for one in report.costs)
-        longest, left = max(one.memory_ns for one in report.costs), rule_set.limits.longest_memory_ns if rule_set else 0
-        print(f"longest look-back: {format_duration(longest)} of the {format_duration(left)} that there are")
+        longest = max(one.memory_ns for one in report.costs)
+        print(f"longest look-back: {format_duration(longest)}{_left(rule_set) if rule_set else ''}")
         print(f"memory with every window open: {format_size(whole)} a device")
+    if rule_set and rule_set.model_files:
+        print_table(
+            ("model", "version", "classes", "size", "digest"),
+            [
+                (one.name, one.version, ", ".join(one.classes), format_size(len(one.file)), one.digest[:16])
+                for one in rule_set.model_files
+            ],
+        )
     if against:
         _show_survey(against)
     errors = sum(problem.level == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
     found = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     print(f"{found}; {counted(len(report.costs), 'rule')}; {counted(report.tests, 'test')}, {report.failed} failed")
+
+
+def _left(rule_set: RuleSet) -> str:
+    """Say how much of the look-back rules may take: what models remember is gone already."""
+    from spikebridge.detect.served import longest_memory_ns
+    from spikebridge.units import format_duration
+
+    models_ns = longest_memory_ns(rule_set.model_files)
+    beside = f" beside the {format_duration(models_ns)} that models remember" if models_ns else ""
+    return f" of the {format_duration(rule_set.limits.longest_memory_ns - models_ns)} that there are{beside}"
 
 
 def _show_survey(against: Survey) -> None:
@@ -223,7 +243,7 @@ def _show_survey(against: Survey) -> None:
         print(f"rules that never spoke: {printable(', '.join(against.silent))}")
 
 
-def as_json(report: Report, against: Survey | None) -> dict[str, Any]:
+def as_json(report: Report, rule_set: RuleSet | None, against: Survey | None) -> dict[str, Any]:
     """Return the document for machines."""
     document: dict[str, Any] = {
         "problems": [
@@ -240,6 +260,10 @@ def as_json(report: Report, against: Survey | None) -> dict[str, Any]:
         "rules": [one._asdict() for one in report.costs],
         "tests": report.tests,
         "failed": report.failed,
+        "models": [
+            {"name": one.name, "version": one.version, "classes": one.classes, "digest": one.digest}
+            for one in (rule_set.model_files if rule_set else [])
+        ],
     }
     if against:
         document["against"] = {**against._asdict(), "unmapped": [one._asdict() for one in against.unmapped]}

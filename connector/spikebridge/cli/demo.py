@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ spikebridge demo --once --store ./demo
 """
 
 _MILLISECOND, _SECOND = 1_000_000, 1_000_000_000
+_WIDTH, _INDENT = 79, 11
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     ends = "it ends by itself in less than a minute" if args.once else "Ctrl-C ends it"
     signal.signal(signal.SIGTERM, _interrupt)
     with Demo(place) as demo:
-        with view(sys.stdout, f"Spikebridge demonstration: six devices under attack; {ends}") as picture:
+        with view(sys.stdout, f"Spikebridge demonstration: eight devices under attack; {ends}") as picture:
             try:
                 _watch(demo.night(), picture)
                 _watch(demo.live(once=args.once), picture)
@@ -101,35 +103,36 @@ def summary(demo: Demo, proof: Proof) -> str:
         f"incidents  {len(proof.incidents)}: {threats}",
     ]
     if demo.kill:
-        lines += _killed(demo.kill)
+        lines.append(_killed(demo.kill))
     lines += [
         f"proof      {proof.lost} alerts lost, {proof.differing} differ, {proof.foreign} too many "
         + (
             "(the store against a second computation"
             if proof.holds
             else "THIS MUST NOT HAPPEN (the store against a second computation"
-        ),
-        f"           over the same records, byte by byte); {proof.repeated} repeated in the alert log and kept once",
+        )
+        + f" over the same records, byte by byte); {proof.repeated} repeated in the alert log and kept once",
+        _timed(proof.latency),
     ]
-    return "\n".join([*lines, *_timed(proof.latency)])
+    return "\n".join(textwrap.fill(line, _WIDTH, subsequent_indent=" " * _INDENT, break_on_hyphens=False) for line in lines)
 
 
-def _killed(kill: Kill) -> list[str]:
+def _killed(kill: Kill) -> str:
     seconds, back = kill.after_ns / _SECOND, (kill.back_ns - kill.from_ns) / _SECOND
-    return [
-        f"kill -9    worker {kill.pid}, {seconds:.1f} s into the live part; {kill.waited} records waited for its successor,",
-        f"           which had caught up {back:.1f} s after the kill",
-    ]
+    return (
+        f"kill -9    worker {kill.pid}, {seconds:.1f} s into the live part; {kill.waited} records waited for its successor, "
+        f"which had caught up {back:.1f} s after the kill"
+    )
 
 
-def _timed(latency: Latency) -> list[str]:
+def _timed(latency: Latency) -> str:
     if not latency.alerts:
-        return ["latency    no new live alerts: an earlier pass raised them in this same minute, and each speaks once a minute"]
+        return "latency    no new live alerts: an earlier pass raised them in this same minute, and each speaks once a minute"
     p50, p99, longest = latency.p50_ns / _MILLISECOND, latency.p99_ns / _MILLISECOND, latency.longest_wait_ns / _SECOND
-    return [
-        f"latency    p50 {p50:.1f} ms, p99 {p99:.1f} ms from a spike's append to its alert's append, both on the disk,",
-        f"           of {latency.alerts} live alerts; {latency.waited} more came while no worker ran and waited up to {longest:.1f} s",
-    ]
+    return (
+        f"latency    p50 {p50:.1f} ms, p99 {p99:.1f} ms from a spike's append to its alert's append, both on the disk, "
+        f"of {latency.alerts} live alerts; {latency.waited} more came while no worker ran and waited up to {longest:.1f} s"
+    )
 
 
 def _look_further(place: Place, example: str) -> str:

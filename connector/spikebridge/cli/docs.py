@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         if args.check:
             print(f"{path.relative_to(root)} is stale: run `make docs`")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"{path.relative_to(root)} is written anew")
     return 1 if stale and args.check else 0

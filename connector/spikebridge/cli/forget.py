@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import getpass
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from spikebridge.cli.arguments import add_data, data_directory
+from spikebridge.cli.arguments import add_data, configuration
 from spikebridge.errors import LogError
 
 if TYPE_CHECKING:
     import argparse
+
+    from spikebridge.logs.kafka import Settings
 
 NAME = "forget"
 HELP = "give up the cursor of a sink that will not come back"
@@ -30,7 +33,15 @@ def run(args: argparse.Namespace) -> int:
     from spikebridge.logs.spool import Spool
     from spikebridge.store import Store
 
-    directory = data_directory(args)
+    config = None if args.data else configuration(args)
+    if config and config.source and config.source.type == "kafka":
+        settings = cast("Settings", config.source.settings)
+        group = f"{settings.names(config.tenant).group}.deliver.{args.reader.removeprefix('deliver:')}"
+        raise LogError(
+            f"log {config.source.name}: a sink's positions are those of a consumer group, and no alert waits for them; "
+            f"remove them with: kafka-consumer-groups.sh --bootstrap-server {','.join(settings.servers)} --delete --group {group}"
+        )
+    directory = config.data if config else Path(args.data)
     Spool(directory, read_only=True).close()  # a spool that isn't there is not made
     with Spool(directory) as spool, Store(directory) as store:
         known = ", ".join(spool.cursors()) or "none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spikebridge.cli.terminal import print_json
+from spikebridge.errors import SpikebridgeError
 
 if TYPE_CHECKING:
     import argparse
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             shown = bad.raw[:RAW_SHOWN].hex()
             print_json({**place, "part": bad.part, "refused": bad.reason, "bytes": len(bad.raw), "raw_hex": shown})
         for part in parts:
-            print_json({**place, **_shown(part, args.rows)})
+            print_json({**place, **_shown(part, args.rows), **_evidence(record.value)})
         if not parts and not refused:
             print_json({**place, **_tick(record.value)})
     return code
@@ -72,10 +73,21 @@ def _records(source: str) -> Iterator[tuple[dict[str, Any], Record]]:
                     yield {"offset": record.offset, "appended": rfc3339(record.append_ns)}, record
                 at = records[-1].offset + 1
         return
+    if source.startswith("kafka:"):
+        raise SpikebridgeError(f'expected a file, - or spool:DIR, found "{source}": topics are not read here')
     now_ns = time.time_ns()
     with sys.stdin.buffer if source == "-" else Path(source).open("rb") as stream:
         for place, value in read_values(stream):
             yield {"at": place}, Record(place, now_ns, value)
+
+
+def _evidence(value: bytes) -> dict[str, Any]:
+    """Say how much evidence of a network a good frame carries."""
+    from spikebridge.spikes.frame import is_frame, unpack
+    from spikebridge.spikes.layout import MAX_TIME_NS
+
+    carried = len(unpack(value, MAX_TIME_NS).evidence) if is_frame(value) else 0
+    return {"evidence_bytes": carried} if carried else {}
 
 
 def _tick(value: bytes) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _SHORT_ID = 8
 _REDRAW_S = 0.1
 _HEAD_ROWS = 8
 _FEWEST_ROWS = 5
+_WIDE = 100
+"""From so many columns on it is also said why."""
 
 
 class View(Protocol):
@@ -134,14 +136,17 @@ class Picture:
         worker = f"worker {moment.worker}" if moment.worker else "no worker"
         counts = f"{moment.records:,} records sent, {moment.waiting:,} not committed yet, {worker}"
         table = Table(expand=True, box=None, pad_edge=False, header_style="bold")
-        for name, width in (("id", _SHORT_ID), ("UTC", 8), ("severity", 8), ("threat", 29), ("where", 24)):
-            table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
-        table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")
+        wide = self._console.size.width >= _WIDE
+        for name, width in (("id", _SHORT_ID), ("UTC", 8), ("severity", 8), ("threat", 29)):
+            table.add_column(name, min_width=width, max_width=width, no_wrap=True, overflow="ellipsis")
+        table.add_column("where", ratio=None if wide else 1, max_width=24, no_wrap=True, overflow="ellipsis")
+        if wide:
+            table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis")
         rows = max(_FEWEST_ROWS, self._console.size.height - _HEAD_ROWS)
         for finding in list(self._findings)[-rows:]:
             told = row(finding)
             severity = Text(told.severity, STYLES[told.severity])
-            texts = (Text(told.id), Text(told.time[-8:]), severity, Text(told.threat), Text(told.where), Text(told.why, "dim"))
-            table.add_row(*texts)
+            texts = [Text(told.id), Text(told.time[-8:]), severity, Text(told.threat), Text(told.where)]
+            table.add_row(*texts, *([Text(told.why, "dim")] if wide else []))
         head = [Text(self._title, "bold"), Text(counts, "dim"), Text(f"now: {printable(self._note)}"), Text("")]
         return Group(*head, table)

@@ -11,7 +11,7 @@ import argparse
 import inspect
 import re
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spikebridge import cli, registry
 from spikebridge.cli import schema
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-PAGES = ("README.md", "connector/README.md", "detectors/README.md", "mappings/README.md")
+PAGES = ("README.md", "connector/README.md", "connector/manual/models.md", "detectors/README.md", "mappings/README.md")
 SCHEMAS = {
     "connector/config.schema.json": "config",
     "mappings/inventory.schema.json": "inventory",
     "mappings/schema.json": "mapping",
 }
+
+MANUAL = "connector/manual"
+PAGED: tuple[Literal["logs", "sinks"], ...] = ("logs", "sinks")
+"""Kinds whose components have a page each."""
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 _EXAMPLE = re.compile(r"^::\n\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
@@ -36,6 +40,7 @@ _EXAMPLE = re.compile(r"^::\n\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
 def render(root: Path) -> dict[Path, str]:
     """Return every file of a checkout that has generated parts, as it should be."""
     pages = {root / name: fill((root / name).read_text(encoding="utf-8")) for name in PAGES if (root / name).exists()}
+    pages |= {root / MANUAL / kind / f"{name}.md": _page(kind, name) for kind in PAGED for name in registry.names(kind)}
     return pages | {root / name: schema.render(kind) for name, kind in SCHEMAS.items()}
 
 
@@ -98,29 +103,50 @@ def _help(action: argparse.Action) -> str:
     return (action.help or "") % vars(action)
 
 
-def components(kind: registry.Kind) -> Callable[[], Iterator[str]]:
-    """Every component of a kind: what its module says of itself, and its settings."""
+def formats() -> Iterator[str]:
+    """Every format: what its module says of itself."""
+    for name in registry.names("formats"):
+        yield f"### `{name}`\n"
+        yield f"{_EXAMPLE.sub(_fenced, registry.describe('formats', name))}\n"
+
+
+def index(kind: Literal["logs", "sinks"]) -> Callable[[], Iterator[str]]:
+    """Every component of a kind, with its page."""
 
     def block() -> Iterator[str]:
-        for name in registry.names(kind):
-            yield f"### `{name}`\n"
-            yield f"{_EXAMPLE.sub(_fenced, registry.describe(kind, name))}\n"
-            if kind == "sinks":
-                yield f"{inspect.getdoc(registry.load(kind, name))}\n"
-                yield from table(("key", "value", "meaning"), _settings_of_sink(name))
+        told = ((f"[`{name}`](manual/{kind}/{name}.md)", _first(registry.describe(kind, name))) for name in registry.names(kind))
+        yield from table((kind.removesuffix("s"), "what it is"), told)
 
     return block
+
+
+def _first(text: str) -> str:
+    """Return the first paragraph in one line."""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _page(kind: Literal["logs", "sinks"], name: str) -> str:
+    """Return the page of a log or a sink: what its module and class say, and its settings."""
+    from spikebridge.config.load import configurable
+
+    lines = [f"# The {kind.removesuffix('s')} `{name}`\n", f"{_EXAMPLE.sub(_fenced, registry.describe(kind, name))}\n"]
+    if kind == "sinks":
+        lines += ["## What it promises\n", f"{inspect.getdoc(registry.load(kind, name))}\n"]
+    if name in configurable(kind):
+        lines += ["## Settings\n", *table(("key", "value", "meaning"), _settings_of(kind, name))]
+    lines.append("This page is made from the code by `make docs`.")
+    return "\n".join(lines) + "\n"
 
 
 def _fenced(found: re.Match[str]) -> str:
     return f"```\n{textwrap.dedent(found[1]).strip()}\n```\n"
 
 
-def _settings_of_sink(name: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the keys that only this kind of sink has; those of every sink stand with the configuration."""
-    from spikebridge.config.load import sink_settings
+def _settings_of(kind: Literal["sinks", "logs"], name: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys that only this sink or log has; those of every sink stand with the configuration."""
+    from spikebridge.config.load import settings_model
 
-    own = sink_settings(name).model_json_schema(by_alias=True)
+    own = settings_model(kind, name).model_json_schema(by_alias=True)
     yield from _keys(own, own.get("$defs", {}), "")
 
 
@@ -236,9 +262,10 @@ BLOCKS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "settings": settings,
     "metrics": metrics,
-    "formats": components("formats"),
-    "logs": components("logs"),
-    "sinks": components("sinks"),
+    "formats": formats,
+    "logs": index("logs"),
+    "sinks": index("sinks"),
     "mapping-keys": sections("mapping"),
     "inventory-keys": sections("inventory"),
+    "model-keys": sections("model"),
 }

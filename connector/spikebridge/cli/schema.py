@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "schema"
-HELP = "print the JSON Schema of mappings, inventory, configuration or JSON events"
+HELP = "print the JSON Schema of mappings, inventory, configuration, JSON events or a model's header"
 EXAMPLE = """
 spikebridge schema mapping > mapping.schema.json
 """
@@ -57,4 +57,10 @@ def _event() -> dict[str, Any]:
     return event_schema()
 
 
-KINDS = {"mapping": _mapping, "inventory": _inventory, "config": _config, "event": _event}
+def _model() -> dict[str, Any]:
+    from spikebridge_detectors.model.header import header_schema
+
+    return header_schema()
+
+
+KINDS = {"mapping": _mapping, "inventory": _inventory, "config": _config, "event": _event, "model": _model}

@@ -1,10 +1,10 @@
-"""`spikebridge status`: where everything stands, from the files alone; it works beside a running service and without one."""
+"""`spikebridge status`: where everything stands, from the files or the cluster alone; it works beside a running service and without one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spikebridge.cli.arguments import add_data, data_directory
+from spikebridge.cli.arguments import add_data, configuration, data_directory
 from spikebridge.cli.terminal import print_json, print_table, printable
 
 if TYPE_CHECKING:
@@ -32,8 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it; 1 when something is wrong that an operator should look at."""
+    from spikebridge.cli import status_kafka
     from spikebridge.logs.spool import Spool
 
+    config = None if args.data else configuration(args)
+    if config and config.source:
+        told = status_kafka.gather(config)
+        print_json(told) if args.json else status_kafka.show(told)
+        return int(bool(told["problems"]))
     directory = data_directory(args)
     with Spool(directory, read_only=True) as spool:
         told = gather(spool, directory)
@@ -46,16 +52,17 @@ def run(args: argparse.Namespace) -> int:
 
 def gather(spool: Spool, directory: Path) -> dict[str, Any]:
     """Return the document."""
-    from spikebridge.app.status import read_status
+    from spikebridge.app.status import read_status, read_statuses
 
     service = read_status(directory)
+    pids = sorted({status.pid for status in read_statuses(directory)})
     errors = {stage.name: stage.error for stage in service.stages if stage.error} if service and service.running else {}
     refused = service.refused if service and service.running else []
     held = spool.held()
     lost = [f"{held.spikes_dropped} records were dropped before they were read"] if held.spikes_dropped else []
     lost += [f"{held.alerts_dropped} alerts were dropped before every sink had them"] if held.alerts_dropped else []
     return {
-        "service": {"running": bool(service and service.running), "pid": service.pid if service else None},
+        "service": {"running": bool(service and service.running), "pid": service.pid if service else None, "pids": pids},
         "revision": _revision(spool, spool.committed()),
         "logs": [_live(spool), *_recordings(spool)],
         "readers": _readers(spool),
@@ -102,15 +109,16 @@ def _readers(spool: Spool) -> list[dict[str, Any]]:
     found = []
     for name, cursor in spool.cursors().items():
         position = max(first, cursor.position)
-        waits = spool.poll_alerts(position, 1) if position < end else []
-        oldest_s = max(0, spool.now_ns() - waits[0].append_ns) / NS_PER_S if waits else 0.0
+        appended_ns = spool.alert_append_ns(position)
+        oldest_s = 0.0 if appended_ns is None else max(0, spool.now_ns() - appended_ns) / NS_PER_S
         found.append({"reader": name, "position": cursor.position, "lag": end - position, "behind_s": oldest_s})
     return found
 
 
 def _show(told: dict[str, Any]) -> None:
     service, revision = told["service"], told["revision"]
-    print(f"service: {'running, process ' + str(service['pid']) if service['running'] else 'not running'}")
+    processes = f"process{'es' if len(service['pids']) > 1 else ''} {', '.join(map(str, service['pids']))}"
+    print(f"service: {f'running, {processes}' if service['running'] else 'not running'}")
     newest = "" if revision["newest"] == revision["in_force"] else f", newest {revision['newest']}"
     print(f"revision in force: {revision['in_force'] or 'none yet'}{newest}")
     live, *recordings = told["logs"]

@@ -21,6 +21,6 @@ A value that begins with `[`, `{` or a quote is read as YAML, any other as it st
 Relative paths are relative to the configuration file, without one to the working directory.
 """
 
-from spikebridge.config.load import Config, Sink, config_schema, load_config, shipped_mappings
+from spikebridge.config.load import Config, Log, Sink, config_schema, load_config, shipped_mappings
 
-__all__ = ["Config", "Sink", "config_schema", "load_config", "shipped_mappings"]
+__all__ = ["Config", "Log", "Sink", "config_schema", "load_config", "shipped_mappings"]

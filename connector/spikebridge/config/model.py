@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from spikebridge.limits import MINUTE, Limits
 from spikebridge.units import format_duration
-from spikebridge.validation import Content, Duration, Size
+from spikebridge.validation import Content, Duration, OneOrMore, Size
 
 _HOUR = 60 * MINUTE
 _MAX_PORT = 65_535
@@ -32,10 +32,6 @@ def _listen(value: str) -> str:
     return value
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 def _path(value: str) -> str:
     if not value or not value.isprintable():
         message = "expected a path"
@@ -43,7 +39,7 @@ def _path(value: str) -> str:
     return value
 
 
-def _sink_name(value: str) -> str:
+def _name(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]{1,32}", value):
         message = "expected a name of a-z, 0-9, `_` and `-`, at most 32 letters"
         raise ValueError(message)
@@ -57,16 +53,9 @@ def _tenant(value: str) -> str:
     return value
 
 
-def _several(inner: dict[str, Any]) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [inner, {"type": "array", "items": inner}]})
-
-
-_KINDS = ["alert", "incident", "decision"]
 PathText = Annotated[str, AfterValidator(_path)]
-Sites = Annotated[list[str], BeforeValidator(_as_list), _several({"type": "string"})]
-Kinds = Annotated[
-    list[Literal["alert", "incident", "decision"]], BeforeValidator(_as_list), _several({"type": "string", "enum": _KINDS})
-]
+Sites = OneOrMore[str]
+Kinds = OneOrMore[Literal["alert", "incident"]]
 
 
 class LimitsModel(Content):
@@ -105,7 +94,7 @@ class FilterModel(Content):
 
     severity: Literal["Low", "Medium", "High", "Critical"] | None = Field(None, description="This severity or a higher one.")
     site: Sites = Field([], description="These sites: a name, a glob, or a list of them.")
-    kind: Kinds = Field([], description="These kinds: alert, incident, decision.")
+    kind: Kinds = Field([], description="These kinds: alert, incident.")
 
 
 class SinkModel(Content, extra="allow"):
@@ -115,13 +104,19 @@ class SinkModel(Content, extra="allow"):
     filter: FilterModel = Field(FilterModel(), description="Which findings it gets. Default: all.")
 
 
+class SpikeLogModel(Content, extra="allow"):
+    """One log of spikes: its type, and the settings of that type."""
+
+    type: str = Field(description="What kind of log this is; `spikebridge list logs` names them.")
+
+
 class MetricsModel(Content):
     """Prometheus metrics, /livez and /readyz."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(description="HOST:PORT, for example `127.0.0.1:9464`.")
 
 
-class LogModel(Content):
+class JournalModel(Content):
     """The service's own log, on stderr."""
 
     format: Literal["auto", "text", "json"] = Field("auto", description="`auto` is text on a terminal, ECS JSON otherwise.")
@@ -139,13 +134,26 @@ class ConfigModel(Content):
     mappings: list[PathText] | None = Field(
         None, min_length=1, description="Mapping files, or directories of them. Default: the mappings that ship with Spikebridge."
     )
+    models: list[PathText] = Field(
+        [],
+        max_length=64,
+        description="Model files `.spike`, or patterns such as `models/*.spike`: the networks that read raw sensor spikes. Default: none.",
+    )
+    model_keys: PathText | None = Field(
+        None, description="The directory of the public keys `*.pub` whose models are run. Default: only models that ship."
+    )
     limits: LimitsModel = Field(LimitsModel(), description="Limits that decide which alerts exist.")
     spool: SpoolModel = Field(SpoolModel(), description="What the spool keeps, and for how long.")
-    sinks: dict[Annotated[str, AfterValidator(_sink_name)], SinkModel] = Field(
+    logs: dict[Annotated[str, AfterValidator(_name)], SpikeLogModel] = Field(
+        {},
+        max_length=1,
+        description="Where spikes come from, by a name of your choice; one. Default: the spool of the data directory.",
+    )
+    sinks: dict[Annotated[str, AfterValidator(_name)], SinkModel] = Field(
         {"store": SinkModel(type="store")}, description="Where alerts go, by a name of your choice. Default: the embedded store."
     )
     metrics: MetricsModel | None = Field(None, description="Where metrics and health are served. Default: nowhere.")
-    log: LogModel = Field(LogModel(), description="The service's own log.")
+    log: JournalModel = Field(JournalModel(), description="The service's own log.")
 
     @model_validator(mode="after")
     def _keeps_enough(self) -> ConfigModel:

@@ -96,14 +96,15 @@ def _reveal(
     if not isinstance(node.value, str) or "${" not in node.value or node.secret:
         return
     try:
-        text = _REFERENCE.sub(lambda found: _secret(found[1], environ, directory), node.value)
+        text = _REFERENCE.sub(lambda found: secret(found[1], environ, directory), node.value)
     except SecretError as error:
         problems.append(Problem(*node.place, ".".join(map(str, path)), str(error)))
     else:
         node.value, node.secret = text, True
 
 
-def _secret(reference: str, environ: Mapping[str, str], directory: Path) -> str:
+def secret(reference: str, environ: Mapping[str, str], directory: Path) -> str:
+    """Return the value of `env:NAME` or `file:PATH`; `SecretError` never holds it."""
     kind, _, name = reference.partition(":")
     if kind == "env" and name:
         if name not in environ:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from spikebridge.demo.sensed import MODEL
 from spikebridge.errors import SpikebridgeError
 
 TENANT = "demo"
@@ -16,9 +18,10 @@ _CONFIG = """\
 tenant: demo
 data: .
 inventory: site.yaml
+models: [{model}]
 sinks:
-  store: {type: store}
-log: {format: text}
+  store: {{type: store}}
+log: {{format: text}}
 """
 
 
@@ -64,5 +67,5 @@ def prepare(directory: Path | None) -> Place:
             "choose another with --store"
         )
     place.inventory.write_bytes(resources.files(__package__).joinpath("site.yaml").read_bytes())
-    place.config.write_text(_CONFIG, encoding="utf-8")
+    place.config.write_text(_CONFIG.format(model=json.dumps(str(MODEL))), encoding="utf-8")
     return place

@@ -1,4 +1,4 @@
-"""What happens at the demonstration's site: attacks as bursts of output spikes, and what must come of them."""
+"""What happens at the demonstration's site: attacks as bursts of output spikes or as generated packets, and what must come of them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ class Mute(NamedTuple):
     to_ns: int
 
 
+class Attack(NamedTuple):
+    """Generated packets of an attack on a device whose network runs in the service; which neurons fire is for the network to say."""
+
+    device: str
+    kind: str
+    lasts_ns: int
+    at_ns: int = 0
+
+
 class Episode(NamedTuple):
     """Something that happens: `alerts` are (rule, device), `incidents` are rules; both must come of it."""
 
@@ -47,11 +56,19 @@ class Episode(NamedTuple):
     alerts: frozenset[tuple[str, str]]
     incidents: frozenset[str] = frozenset()
     mutes: tuple[Mute, ...] = ()
+    attacks: tuple[Attack, ...] = ()
 
     @property
     def length_ns(self) -> int:
         """Tell when it is over."""
-        return max([0, *(burst.end_ns for burst in self.bursts), *(mute.to_ns for mute in self.mutes)])
+        return max(
+            [
+                0,
+                *(burst.end_ns for burst in self.bursts),
+                *(mute.to_ns for mute in self.mutes),
+                *(one.at_ns + one.lasts_ns for one in self.attacks),
+            ]
+        )
 
 
 def _episode(
@@ -96,6 +113,12 @@ LIVE = (
         [Burst("camera-2", 40, 40, 25 * MS, peer=ARM)],
         ["net-scan-ports camera-2"],
     ),
+    Episode(
+        "the hub tries ports: its sensor sends raw spikes, and the network in the service says what they mean",
+        (),
+        frozenset({("net-scan-ports", "hub-5")}),
+        attacks=(Attack("hub-5", "scan", 2 * SECOND),),
+    ),
     _episode(
         "three devices flood one victim",
         [
@@ -119,6 +142,12 @@ LIVE = (
         "an idle charger encrypts",
         [Burst("charger-4", 61, 12, 60 * MS, layer=1)],
         ["power-idle-encryption charger-4"],
+    ),
+    Episode(
+        "another lock's heartbeat becomes a burst, and the network in the service hears it",
+        (),
+        frozenset({("net-ddos-burst", "lock-6")}),
+        attacks=(Attack("lock-6", "burst", SECOND),),
     ),
     _episode(
         "the arm's sensor begins anew",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from spikebridge.alerts import Finding
     from spikebridge.demo.directory import Place
-    from spikebridge.demo.site import Plan
     from spikebridge.logs.spool import Input
 
 ONCE_EVERY_NS = 900 * MS
@@ -105,13 +104,14 @@ class Demo:
         """Append live spikes slot by slot as time passes; with `once` each episode comes once, and the worker is killed on the way."""
         plan = site.live(self._seed, self._clock(), ONCE_EVERY_NS if once else ENDLESS_EVERY_NS, repeats=not once)
         end = max(at + episode.length_ns for at, episode in plan.happenings) // plan.slot_ns + 2
-        told: set[int] = set()
         slot = 0
         while not once or slot < end:
             while self._clock() < plan.starts(slot + 1):
                 time.sleep(PAUSE_S)
-                yield self._moment(_beginning(plan, self._clock(), told))
+                yield self._moment("")
             self._append(site.records(plan, slot))
+            for name in plan.begun(slot) or [""]:
+                yield self._moment(name)
             slot += 1
             self._worker.alive()
             if once:
@@ -178,12 +178,3 @@ class Demo:
                 self.newest = entry.id
                 found.append(finding)
         return Moment(note, found, self._records, self._waiting(), self._worker.pid)
-
-
-def _beginning(plan: Plan, now_ns: int, told: set[int]) -> str:
-    """Name an episode that has just begun, once."""
-    for begin_ns, episode in plan.during(now_ns, now_ns + plan.slot_ns):
-        if begin_ns not in told:
-            told.add(begin_ns)
-            return episode.name
-    return ""

@@ -10,7 +10,7 @@ from spikebridge.demo.directory import TENANT
 from spikebridge.logs.recording import Recording
 from spikebridge.mapping.engine import Engine
 from spikebridge.mapping.evidence import Identity
-from spikebridge.mapping.rules import Revision, read_revision
+from spikebridge.mapping.rules import Revision, known_revision, read_revision
 from spikebridge.store import Query, Store
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ def _revision(demo: Demo, number: int) -> Revision:
 
 
 def _known(demo: Demo, number: int) -> Revision | None:
-    content = demo.spool.revision(number)
-    return None if content is None else read_revision(number, content)
+    return known_revision(number, demo.spool.revision(number))
 
 
 def _by_severity(alerts: Sequence[Alert]) -> dict[Severity, int]:

@@ -1,5 +1,5 @@
 """
-The output spikes of the demonstration's site, made up: a rhythm for each device, and episodes on top.
+The spikes of the demonstration's site, made up: a rhythm for each device, and episodes on top; of two devices raw ones, for a network.
 
 Pure: a plan and the number of a time slot give the same records every time, in whatever order they are asked for.
 Live, binary frames and JSON lie side by side in the log, as they do where devices of several makers meet; a recording holds frames.
@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 
 from spikebridge.demo.episodes import HOUR, HOURS, LIVE, MS, Episode
+from spikebridge.demo.sensed import KINDS, Placed, heard
 from spikebridge.limits import MINUTE, SECOND
-from spikebridge.spikes.batch import SUMMARY
+from spikebridge.spikes.batch import ROLE_INPUT, SUMMARY
 from spikebridge.spikes.frame import Head, encode_counts, encode_events, encode_window
 from spikebridge.spikes.layout import WORD_STEPS
 
@@ -82,6 +83,11 @@ class Plan(NamedTuple):
                     break
                 begin_ns += self.repeat_ns
 
+    def begun(self, slot: int) -> list[str]:
+        """Return the names of the episodes that begin in a slot."""
+        start_ns, end_ns = self.starts(slot), self.starts(slot + 1)
+        return [episode.name for begin_ns, episode in self.during(start_ns, end_ns) if begin_ns >= start_ns]
+
 
 class Spike(NamedTuple):
     """One spike of an episode."""
@@ -120,7 +126,22 @@ def records(plan: Plan, slot: int) -> list[bytes]:
     for (device, layer), own in groupby(spikes, lambda spike: spike[:2]):
         head = Head(device=device, start_ns=start_ns, layer=layer, boot=plan.begin_ns, seq=next(numbers))
         values.append(_burst(head, list(own), json=device in plan.json))
-    return values
+    return values + list(_raw(plan, start_ns, numbers))
+
+
+def _raw(plan: Plan, start_ns: int, numbers: Iterator[int]) -> Iterator[bytes]:
+    """Yield what sensors hear of the devices whose network runs in the service, and each minute that they live."""
+    for device in KINDS:
+        attacks = [
+            Placed(after_ns + one.at_ns, one.kind, one.lasts_ns)
+            for after_ns, episode in plan.happenings
+            for one in episode.attacks
+            if one.device == device
+        ]
+        found = heard(device, start_ns - plan.begin_ns, plan.slot_ns, plan.repeat_ns, attacks)
+        head = Head(device=device, start_ns=start_ns, role=ROLE_INPUT, boot=plan.begin_ns, seq=next(numbers))
+        if len(found.line) or -start_ns % HEARTBEAT_NS < plan.slot_ns:
+            yield encode_events(head, found.line, found.after_ns // _STEP_NS)
 
 
 def _spikes(happening: list[tuple[int, Episode]], start_ns: int, end_ns: int) -> Iterator[Spike]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from spikebridge.alerts import DeviceInfo, EvidenceInfo, Finding, Incident, RuleInfo
 
+CONTENT_TYPE = "application/json"
 VERSION = "9.4.0"
 OUTWARD_TACTICS = frozenset({"TA0010", "TA0011", "TA0101"})
 """Exfiltration and command and control: the device opens the traffic, in all others the peer does."""
@@ -91,7 +92,12 @@ def _of_alert(alert: Alert) -> _Json:
         made.update(_flow(peers[0], device, outward=prepared.outward))
     hosts = [device.id, *(address for address in peers if not is_ip(address))]
     made["related"] = _related([*peer_ips, *filter(is_ip, device.addresses)], hosts)
-    made["spike"] = {
+    made["spike"] = _spikes(alert, prepared)
+    return made
+
+
+def _spikes(alert: Alert, prepared: _Prepared) -> _Json:
+    made: _Json = {
         **prepared.spike,
         "count": alert.count,
         "suppressed_before": alert.suppressed_before,
@@ -112,9 +118,10 @@ def _of_alert(alert: Alert) -> _Json:
         "ordinal": alert.ordinal,
     }
     if alert.model_digest:
-        made["spike"]["model_digest"] = alert.model_digest
+        made["model_digest"] = alert.model_digest
+    device = alert.device
     if device.id:
-        made["spike"]["device"] = {
+        made["device"] = {
             "class": device.device_class,
             "site": device.site,
             "owner": device.owner,

@@ -28,6 +28,7 @@ from spikebridge.units import format_duration
 if TYPE_CHECKING:
     from spikebridge.alerts import Finding
 
+CONTENT_TYPE = "application/json"
 DURATIONS = frozenset({"interval_ns", "suppress_ns", "within_ns"})
 OPTIONAL_TIMES = frozenset({"clock_ns"})
 

@@ -40,6 +40,7 @@ from spikebridge.timestamps import rfc3339_ms
 if TYPE_CHECKING:
     from spikebridge.alerts import EvidenceRecord, Finding, Incident, RuleInfo
 
+CONTENT_TYPE = "application/stix+json;version=2.1"
 SCO_NAMESPACE = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")
 """Where the specification puts the ids of observables."""
 

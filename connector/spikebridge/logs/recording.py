@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spikebridge.logs import Switches
+
     Ints = NDArray[np.int64]
 
 DECODED_AT_ONCE = 1_024
@@ -48,6 +50,7 @@ class Recording:
     """
 
     partition = 0
+    switches: Switches = "never"
 
     def __init__(self, path: Path | str, now_ns: int, frame_ns: int = Limits().frame_ns) -> None:
         """Read the file once, from end to end."""

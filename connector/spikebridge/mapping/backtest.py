@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spikebridge.alerts import Alert
+    from spikebridge.mapping.engine import DeadRecord
     from spikebridge.mapping.evidence import Identity
     from spikebridge.mapping.rules import RuleSet
     from spikebridge.spikes.record import Record
 
 EXAMPLES = 3
+
+TOLD = 10
+"""So many of the parts that can't be read are told; all are counted."""
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,12 +67,36 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a record that can't be read."""
+
+    partition: int
+    offset: int
+    reason: str
+
+
+class Refusals:
+    """Counts what can't be read, and keeps the first of it."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.count = 0
+        self.first: list[Refusal] = []
+
+    def look(self, partition: int, dead: Sequence[DeadRecord]) -> None:
+        """Count what a run of records had."""
+        self.count += len(dead)
+        room = TOLD - len(self.first)
+        self.first += [Refusal(partition=partition, offset=one.offset, reason=one.reason) for one in dead[:room]]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the new rule set would change; `same` alerts are in both."""
+    """What the new rule set would change; `same` alerts are in both, of `refused` parts of records `refusals` are the first."""
 
     records: int
     spikes: int
     refused: int
+    refusals: list[Refusal]
     same: int
     gained: list[Line]
     lost: list[Line]
@@ -89,28 +117,35 @@ class _Kept(NamedTuple):
 
 class Backtest:
     """
-    Both rule sets, fed with records in order, each from an empty state.
+    Both rule sets, fed with the records of one log after the other, each in order.
 
-    Only alerts that one side alone has are kept. `read` fetches earlier records by offset, for explanations.
+    Only alerts that one side alone has are kept.
     """
 
-    def __init__(self, old: RuleSet, new: RuleSet, identity: Identity, read: Callable[[Sequence[int]], list[Record]]) -> None:
-        """Begin with no records."""
+    def __init__(self, old: RuleSet, new: RuleSet) -> None:
+        """Begin with no log."""
         self.records = 0
-        self._engines = [_engine(rule_set, identity, read) for rule_set in (old, new)]
+        self._rule_sets = (old, new)
+        self._engines: list[Engine] = []
         self._only: tuple[dict[str, _Kept], dict[str, _Kept]] = ({}, {})
-        self._same = self._spikes = self._refused = 0
+        self._same = self._spikes = self._partition = 0
+        self._refused = Refusals()
         self._changed: dict[tuple[str, str, str, str], int] = defaultdict(int)
 
+    def begin(self, identity: Identity, read: Callable[[Sequence[int]], list[Record]]) -> None:
+        """Begin a log, or a partition of one, from an empty state; `read` fetches earlier records by offset, for explanations."""
+        self._partition = identity.partition
+        self._engines = [_engine(rule_set, identity, read) for rule_set in self._rule_sets]
+
     def feed(self, records: Sequence[Record]) -> None:
-        """Match records under both."""
+        """Match records of the log that was begun last, under both."""
         self.records += len(records)
         for side, engine in enumerate(self._engines):
             taken = engine.take(records)
             for raised in taken.alerts:
                 self._meet(side, raised.alert)
         self._spikes += taken.spikes
-        self._refused += len(taken.dead)
+        self._refused.look(self._partition, taken.dead)
 
     def outcome(self) -> Outcome:
         """Say what differs so far."""
@@ -125,7 +160,8 @@ class Backtest:
         return Outcome(
             records=self.records,
             spikes=self._spikes,
-            refused=self._refused,
+            refused=self._refused.count,
+            refusals=self._refused.first,
             same=self._same,
             gained=_lines(gained, gone[1]),
             lost=_lines(lost, gone[0]),

@@ -27,9 +27,11 @@ def grown(column: NDArray[T], size: int, fill: int) -> NDArray[T]:
 
 def borders(*columns: NDArray[np.int32] | NDArray[np.int64] | NDArray[np.intp]) -> NDArray[np.intp]:
     """Return where a run of equal rows begins."""
-    first = np.ones(len(columns[0]), np.bool_)
-    if len(first):
-        first[1:] = columns[0][1:] != columns[0][:-1]
-        for column in columns[1:]:
-            first[1:] |= column[1:] != column[:-1]
+    rows = len(columns[0])
+    if rows <= 1:
+        return np.arange(rows)
+    first = np.ones(rows, np.bool_)
+    first[1:] = columns[0][1:] != columns[0][:-1]
+    for column in columns[1:]:
+        first[1:] |= column[1:] != column[:-1]
     return np.flatnonzero(first)

@@ -14,6 +14,7 @@ import numpy as np
 
 from spikebridge.alerts import DeviceInfo
 from spikebridge.canonical import canonical_json
+from spikebridge.detect.served import serving
 from spikebridge.errors import ContentError, Problem
 from spikebridge.spikes.names import WIRE_LAYERS, Layers
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spikebridge.detect.served import Line
     from spikebridge.mapping.rules import Cell, Device, Revision, Rule, Selector
 
 DENSE_NEURONS = 1 << 22
@@ -88,6 +90,7 @@ class Compiled:
 
     `tables[table_at[class, slot_of_layer[layer]]]` is the table of a frame; `sets[s]` are the positions in `counting` of the rules of set s.
     The last entry of `slot_of_layer` answers for `NO_LAYER` and for names that this revision doesn't know.
+    `lines[line_at[class]]` is the model that serves a class, -1 stands for none.
     """
 
     revision: Revision
@@ -98,12 +101,19 @@ class Compiled:
     slot_of_layer: NDArray[np.int32]
     sets: list[tuple[int, ...]]
     readings: dict[str, Reading]
+    lines: list[Line]
+    line_at: NDArray[np.int32]
     devices: dict[str, Device] = field(default_factory=dict)
     matching: dict[str, bytes] = field(default_factory=dict)
 
     def tables_of(self, device_class: NDArray[np.int32], layer: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the position of the table for each pair of class and layer code."""
         return self.table_at[device_class, self.slot_of_layer[np.minimum(layer, len(self.slot_of_layer) - 1)]]
+
+    def line_of(self, device_class: str) -> Line | None:
+        """Return the model that serves a class."""
+        at = int(self.line_at[self.readings[device_class].number])
+        return None if at < 0 else self.lines[at]
 
     def describe(self, device_id: str) -> DeviceInfo:
         """Return what the inventory says of a device."""
@@ -134,6 +144,10 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
     for name, reading in readings.items():
         for slot, layer_code in enumerate(slots):
             table_at[reading.number, slot] = builder.table(name, reading, layer_code)
+    lines = {name: line for name, line in serving(rule_set.model_files).items() if name in readings}
+    line_at = np.full(len(readings), -1, np.int32)
+    for at, name in enumerate(lines):
+        line_at[readings[name].number] = at
     layered = canonical_json({name: wires for name, wires in named.items() if wires})
     return Compiled(
         revision=revision,
@@ -144,6 +158,8 @@ def compile_revision(revision: Revision, layers: Layers) -> Compiled:
         slot_of_layer=slot_of_layer,
         sets=builder.sets,
         readings=readings,
+        lines=[*lines.values()],
+        line_at=line_at,
         devices={device.info.id: device for device in rule_set.devices},
         matching={rule.info.id: rule.matching + (layered if rule.layered else b"") for rule in rule_set.rules},
     )

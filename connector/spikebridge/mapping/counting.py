@@ -127,6 +127,11 @@ class Counting:
             window.close(now_ns - self._limits.late_ns)
         self.recent.forget(now_ns)
 
+    def empty(self, devices: Places) -> None:
+        """Empty every window of these devices."""
+        for window in self._windows:
+            window.drop(devices)
+
     def drop(self, devices: NDArray[np.int32]) -> None:
         """Forget these devices."""
         for window in self._windows:

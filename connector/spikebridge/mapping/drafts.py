@@ -29,12 +29,13 @@ _LONGEST_INCIDENT_NS = 86_400_000_000_000
 class Drafts:
     """Takes files one by one, then makes rules of them."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Begin without files."""
+    def __init__(self, limits: Limits, models_ns: int = 0) -> None:
+        """Begin without files; models remember `models_ns`."""
         self.drafts: list[Draft] = []
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._limits = limits
+        self._models_ns = models_ns
         self._by_id: dict[str, Draft] = {}
 
     def add(self, document: Document, model: MappingFile) -> None:
@@ -141,13 +142,18 @@ class Drafts:
             if span_ns > _LONGEST_INCIDENT_NS:
                 self._refuse(draft, key, "expected at most 24h: alerts are forgotten a day after they were raised")
             return
-        needed_ns, most_ns = span_ns + 2 * draft.suppress_ns, self._limits.longest_memory_ns
+        needed_ns, most_ns = span_ns + 2 * draft.suppress_ns, self._limits.longest_memory_ns - self._models_ns
         if needed_ns <= most_ns:
             return
         suppress = format_duration(draft.suppress_ns)
         span = f"{format_duration(span_ns)} + " if span_ns else ""
+        beside = (
+            f" beside the {format_duration(self._models_ns)} that models remember (a longer `limits.look_back` leaves more)"
+            if self._models_ns
+            else ""
+        )
         message = (
-            f"{span}2 x suppress {suppress} needs a memory of {format_duration(needed_ns)}, look_back leaves {format_duration(most_ns)}; "
+            f"{span}2 x suppress {suppress} needs a memory of {format_duration(needed_ns)}, look_back leaves {format_duration(most_ns)}{beside}; "
             "what is longer is written over the alert log, as an incident: shorten it here and add a correlation "
             f"{{type: temporal, rules: [{draft.id}], group-by: [device], timespan: {_hours(needed_ns)}}}"
         )

@@ -17,9 +17,9 @@ from spikebridge.mapping.compile import compile_revision
 from spikebridge.mapping.evidence import Evidence, Identity, Raised
 from spikebridge.mapping.match import NO_DEVICE, Fall, Matcher
 from spikebridge.mapping.rules import Revision, rule_set_content
-from spikebridge.spikes.batch import ROLE_TICK
 from spikebridge.spikes.decode import Decoder
 from spikebridge.spikes.frame import marker_of
+from spikebridge.spikes.layout import MARKER_BYTES
 from spikebridge.spikes.names import Devices, Layers
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from spikebridge.mapping.rules import RuleSet
     from spikebridge.spikes.batch import Batch
     from spikebridge.spikes.record import Record
-
-_TICK = bytes([ROLE_TICK])
 
 
 class DeadRecord(NamedTuple):
@@ -78,9 +76,10 @@ class Engine:
         limits = revision.rule_set.limits
         compiled = compile_revision(revision, self._layers)
         self._decoder = Decoder(self._devices, self._layers, limits.frame_ns)
-        self._matcher = Matcher(compiled, self._devices, limits, live=identity.live)
-        self._evidence = Evidence(identity, compiled, self._fetch, self._matcher.back)
-        self._at_hand: dict[int, Record] = {}
+        self._matcher = Matcher(compiled, self._devices, limits, live=identity.live, layers=self._layers)
+        self._evidence = Evidence(identity, compiled, self._fetch, (self._matcher.back, self._matcher.inputs_back))
+        self._run: Sequence[Record] = ()
+        self._at_hand: dict[int, Record] | None = None
         self._falls: list[Fall] = []
 
     @property
@@ -96,6 +95,12 @@ class Engine:
     def cut(self, offset: int) -> None:
         """Say that records before this life are lost: a gap alert is raised at the first record from `offset` on."""
         self._matcher.cut_at = offset
+
+    def force(self, number: int, position: int) -> None:
+        """Bring a revision into force from `position` on, without a marker; the pair is noted already."""
+        revision = self._revisions(number)
+        if revision is not None:
+            self._switch(revision, position - 1)
 
     def take(self, records: Sequence[Record]) -> Taken:
         """Match records; markers among them bring revisions into force."""
@@ -127,11 +132,12 @@ class Engine:
         run = self._effective(run)
         batch, matches = self._feed(run)
         dead = [
-            DeadRecord(run[bad.record].offset, bad.part, run[bad.record].append_ns, bad.reason, bad.raw) for bad in batch.refused
+            DeadRecord(run[bad.record].offset, bad.part, run[bad.record].append_ns, bad.reason, bad.raw)
+            for bad in sorted(batch.refused)
         ]
-        self._at_hand = {record.offset: record for record in run} if matches else {}
+        self._run, self._at_hand = run, None
         alerts = list(self._build(run, matches))
-        self._at_hand = {}
+        self._run, self._at_hand = (), None
         return Taken(alerts, dead, batch.spikes)
 
     def _feed(self, run: Sequence[Record]) -> tuple[Batch, list[Match]]:
@@ -159,9 +165,12 @@ class Engine:
             yield self._evidence.build(match, run[at], device_id, ordinal)
 
     def _fetch(self, offsets: Sequence[int]) -> list[Record]:
-        missing = [offset for offset in offsets if offset not in self._at_hand]
+        if self._at_hand is None:
+            self._at_hand = {record.offset: record for record in self._run}
+        at_hand = self._at_hand
+        missing = [offset for offset in offsets if offset not in at_hand]
         found = {record.offset: record for record in self._read(missing)} if missing else {}
-        return [record for offset in offsets if (record := self._at_hand.get(offset) or found.get(offset))]
+        return [record for offset in offsets if (record := at_hand.get(offset) or found.get(offset))]
 
     def _follow(self, number: int, offset: int) -> None:
         """Bring the revision that a marker names into force, unless it goes back or isn't in the revisions log."""
@@ -179,7 +188,7 @@ class Engine:
         compiled = compile_revision(revision, self._layers)
         self._matcher.switch(compiled, offset)
         self._decoder = Decoder(self._devices, self._layers, revision.rule_set.limits.frame_ns)
-        self._evidence = Evidence(self.identity, compiled, self._fetch, self._matcher.back)
+        self._evidence = Evidence(self.identity, compiled, self._fetch, (self._matcher.back, self._matcher.inputs_back))
         self.revision = revision
 
 
@@ -200,7 +209,8 @@ def alerts_of(rule_set: RuleSet, records: Sequence[Record], identity: Identity |
 def _cut_at_markers(records: Sequence[Record]) -> Iterator[tuple[Sequence[Record], int | None]]:
     """Yield runs of records; a run with a marker ends with it."""
     low = 0
-    for at in [at for at, record in enumerate(records) if record.value[6:7] == _TICK]:
+    sizes = [len(record.value) for record in records]
+    for at in [at for at, size in enumerate(sizes) if size == MARKER_BYTES] if MARKER_BYTES in sizes else []:
         number = marker_of(records[at].value)
         if number is not None:
             yield records[low : at + 1], number

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from spikebridge.alerts import DeviceInfo
+from spikebridge.detect.served import longest_memory_ns
 from spikebridge.errors import ContentError, Problem
-from spikebridge.limits import Limits
+from spikebridge.limits import MODELS_VERSION, PLAIN_VERSION, Limits
 from spikebridge.located import INVENTORY_BOUNDS, read_yaml
 from spikebridge.mapping.drafts import Drafts
 from spikebridge.mapping.model import InventoryFile, MappingFile
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from spikebridge.detect.file import ModelFile
     from spikebridge.located import Document, Place
     from spikebridge.mapping.model import TestModel
     from spikebridge.mapping.normal import Draft
@@ -64,14 +68,19 @@ class Loaded:
     drafts: list[Draft] = field(default_factory=list)
 
 
-def load(paths: Sequence[Path], inventory_path: Path | None = None, limits: Limits = Limits()) -> Loaded:  # noqa: B008 -- immutable
-    """Load mapping files, or all of them in directories, and an inventory."""
+def load(
+    paths: Sequence[Path],
+    inventory_path: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008 -- immutable
+    models: Sequence[ModelFile] = (),
+) -> Loaded:
+    """Load mapping files, or all of them in directories, and an inventory, for models that were verified."""
     problems: list[Problem] = []
     sources = [source for path in files_of(paths, problems) if (source := read_source(path, problems))]
     inventory = read_source(inventory_path, problems) if inventory_path else None
     if problems:
         raise ContentError(problems)
-    return load_sources(sources, inventory, limits)
+    return load_sources(sources, inventory, limits, models)
 
 
 def files_of(paths: Iterable[Path], problems: list[Problem]) -> list[Path]:
@@ -105,11 +114,16 @@ def read_source(path: Path, problems: list[Problem]) -> Source | None:
         return None
 
 
-def load_sources(sources: Sequence[Source], inventory: Source | None = None, limits: Limits = Limits()) -> Loaded:  # noqa: B008 -- immutable
-    """Make a rule set of mapping files and an inventory."""
+def load_sources(
+    sources: Sequence[Source],
+    inventory: Source | None = None,
+    limits: Limits = Limits(),  # noqa: B008 -- immutable
+    models: Sequence[ModelFile] = (),
+) -> Loaded:
+    """Make a rule set of mapping files, an inventory and models that were verified."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    drafts = Drafts(limits)
+    drafts = Drafts(limits, longest_memory_ns(models))
     files: list[tuple[Document, MappingFile]] = []
     for source in sources:
         document, model = _validated(source, problems)
@@ -122,9 +136,18 @@ def load_sources(sources: Sequence[Source], inventory: Source | None = None, lim
     if problems:
         raise ContentError(problems)
     warnings += drafts.warnings
-    rule_set = RuleSet(limits=limits, rules=rules, incidents=incidents, devices=devices, classes=classes)
+    rule_set = RuleSet(
+        rules_version=MODELS_VERSION if models else PLAIN_VERSION,
+        limits=limits,
+        rules=rules,
+        incidents=incidents,
+        devices=devices,
+        classes=classes,
+        models=[*models] or msgspec.UNSET,
+    )
     if inventory:
         warnings += _unknown_selectors(drafts.drafts, rule_set)
+    warnings += _idle_models(rule_set)
     return Loaded(
         rule_set=rule_set,
         warnings=sorted(warnings),
@@ -203,6 +226,23 @@ def _inventory(source: Source | None, problems: list[Problem], warnings: list[Pr
         devices[device.id] = Device(info=info, talks_to=sorted(set(device.talks_to)))
     classes = [DeviceClass(name=name, layers=one.layers) for name, one in sorted(model.classes.items())]
     return [devices[name] for name in sorted(devices)], classes
+
+
+def _idle_models(rule_set: RuleSet) -> list[Problem]:
+    """Warn of models that serve no device: their class is the inventory's to say."""
+    classes = {device.info.device_class for device in rule_set.devices}
+    return [
+        Problem(
+            f"{model.name}.spike",
+            1,
+            1,
+            "",
+            f"reads nothing: no device of the inventory has a class that it serves ({', '.join(model.classes)})",
+            "warning",
+        )
+        for model in rule_set.model_files
+        if not classes & set(model.classes)
+    ]
 
 
 def _unknown_selectors(drafts: list[Draft], rule_set: RuleSet) -> list[Problem]:

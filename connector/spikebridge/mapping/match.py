@@ -17,10 +17,12 @@ from spikebridge.limits import SECOND
 from spikebridge.mapping.admission import Crowd, Duplicates, shifts
 from spikebridge.mapping.columns import NEVER, borders
 from spikebridge.mapping.counting import Counting, Piece
+from spikebridge.mapping.detecting import Detecting, remodelled
 from spikebridge.mapping.reach import OUT_OF_REACH, Reach
 from spikebridge.mapping.silence import Clocks, Seen, Silent
 from spikebridge.mapping.windows import Marks
 from spikebridge.spikes.batch import ROLE_INPUT, ROLE_OUTPUT
+from spikebridge.spikes.names import Layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from spikebridge.spikes.names import Devices
 
     Ints = NDArray[np.int64]
+
+    Answered = tuple[NDArray[np.uint32], NDArray[np.int64]]
 
 NO_DEVICE = -1
 
@@ -74,7 +78,8 @@ class Match(NamedTuple):
     A condition that holds for the first time in an interval.
 
     `at` is the position of the record in the batch; `append_ns` its effective append time. Counting rules: `part` and `row` name the spike that
-    crossed (frame of the record, row of the frame), `clock_ns` the window's time at the first that counts. Others: `started` is what the clock ran from.
+    crossed (frame of the record, row of the frame), `clock_ns` the window's time at the first that counts; `answer` are neurons and times of the
+    frame, before re-timing, where a model gave them. Others: `started` is what the clock ran from.
     """
 
     at: int
@@ -90,6 +95,7 @@ class Match(NamedTuple):
     row: int = 0
     clock_ns: int = 0
     started: Silent | None = None
+    answer: Answered | None = None
 
 
 class Fall(NamedTuple):
@@ -110,11 +116,13 @@ class Matcher:
     """
     The state of one partition's matching under the revision in force.
 
-    `live` is false for a recording: its gaps are not ours.
+    `live` is false for a recording: its gaps are not ours, nor need it be of every device of the inventory.
     """
 
-    def __init__(self, compiled: Compiled, devices: Devices, limits: Limits, *, live: bool = True) -> None:
-        """Begin as at the first record of a life: empty, and as if a gap ended with it."""
+    def __init__(
+        self, compiled: Compiled, devices: Devices, limits: Limits, *, live: bool = True, layers: Layers | None = None
+    ) -> None:
+        """Begin as at the first record of a life: empty, and as if a gap ended with it; models need the `layers` of the revision."""
         self.compiled = compiled
         self.devices = devices
         self.counters: Counter[str] = Counter()
@@ -127,6 +135,8 @@ class Matcher:
         self._duplicates = Duplicates(limits)
         self._counting = Counting(compiled, limits)
         self._reach = Reach(compiled, devices)
+        self._layers = layers or Layers()
+        self._detecting = Detecting(compiled, self._layers) if compiled.lines else None
         self._clocks = {rule.info.id: Clocks(rule.info.within_ns, NEVER, -1) for rule in compiled.absences}
         self._marks: dict[tuple[str, int], Marks] = {}
         self._health = {rule.id: Marks() for rule in HEALTH}
@@ -163,6 +173,7 @@ class Matcher:
         self._reach = Reach(compiled, self.devices)
         self._seen.grow(len(self.devices))
         self._counting.switch(compiled, reach, self._reach)
+        self._switch_models(before, reach)
         kept = self._clocks
         self._clocks = {}
         for at, rule in enumerate(compiled.absences):
@@ -176,6 +187,21 @@ class Matcher:
                     _joined(reach.of_absence(position), self._reach.of_absence(at), reach, self._reach), self.now_ns, offset
                 )
             self._clocks[name] = clocks
+
+    def _switch_models(self, before: Compiled, reach: Reach) -> None:
+        """Let devices begin anew whose model is another one: their windows hold what it said."""
+        if not (before.lines or self.compiled.lines):
+            return
+        moved = remodelled(before, self.compiled, reach, self._reach)
+        self._counting.empty(moved)
+        if self._detecting:
+            self._detecting.switch(self.compiled, moved)
+        else:
+            self._detecting = Detecting(self.compiled, self._layers)
+
+    def inputs_back(self, device: int, before_offset: int, since_ns: int) -> Iterator[tuple[int, int]]:
+        """Walk back over (offset, append time) of a device's records that changed the state of its model, the latest first."""
+        return self._detecting.recent.back(device, before_offset, since_ns) if self._detecting else iter(())
 
     def back(self, device: int, before_offset: int, since_ns: int) -> Iterator[tuple[int, int]]:
         """Walk back over (offset, append time) of a device's records with hits, the latest first."""
@@ -221,8 +247,8 @@ class Matcher:
         for position, rule in enumerate(self.compiled.absences):
             clocks = self._clocks[rule.info.id]
             if clocks.next_ns(self._seen) <= at_ns:
-                since = self._reach.of_absence(position)
-                for silent in clocks.fire(at_ns, self._seen, since, self._reach.known):
+                since, always = self._reach.of_absence(position), self._reach.known & self._live
+                for silent in clocks.fire(at_ns, self._seen, since, always):
                     matches += self._raise(rule.info, low, at_ns, silent.due_ns, silent)
 
     def _raise(self, rule: RuleInfo, at: int, now_ns: int, time_ns: int, started: Silent) -> list[Match]:
@@ -258,11 +284,27 @@ class Matcher:
         counted = ~duplicate & (batch.role[frames] == ROLE_OUTPUT)
         self.counters["frames"] += len(frames)
         self.counters["duplicates"] += int(np.count_nonzero(duplicate))
-        self.counters["undetected"] += int(np.count_nonzero(~duplicate & (batch.role[frames] == ROLE_INPUT)))
+        fed = np.flatnonzero(~duplicate & (batch.role[frames] == ROLE_INPUT))
+        if len(fed):
+            batch = self._detect(batch, frames, at_ns, fed, counted)
         frames, at_ns = frames[counted], at_ns[counted]
         shift = shifts(batch.start_ns[frames], batch.end_ns[frames], at_ns, self._limits)
         self.counters["retimed"] += int(np.count_nonzero(shift))
         return matches + self._crossings(batch, now, self._counting.feed(Piece(batch, frames, at_ns, shift), self._reach))
+
+    def _detect(
+        self, batch: Batch, frames: NDArray[np.intp], at_ns: Ints, fed: NDArray[np.intp], counted: NDArray[np.bool_]
+    ) -> Batch:
+        """Run raw spikes through the models of their devices; what was answered counts like a sensor's own."""
+        if self._detecting is None:
+            self.counters["undetected"] += len(fed)
+            return batch
+        found = self._detecting.feed(batch, frames[fed], at_ns[fed], self._reach.device_class[batch.device[frames[fed]]])
+        counted[fed] = found.answered
+        self.counters["detected"] += int(np.count_nonzero(found.answered))
+        self.counters["unfit"] += int(np.count_nonzero(found.unfit))
+        self.counters["undetected"] += int(np.count_nonzero(~found.answered & ~found.unfit))
+        return found.batch
 
     def _crowded(self, batch: Batch, now: Ints, frames: NDArray[np.intp]) -> list[Match]:
         self.counters["crowded"] += len(frames)
@@ -284,7 +326,7 @@ class Matcher:
             result = self._mark(rule).feed(device, now[record] // rule.suppress_ns)
             for at, before in zip(held[result.alerts].tolist(), result.before.tolist(), strict=True):
                 first, now_ns = int(found.record[at]), int(now[found.record[at]])
-                part = int(found.frame[at] - np.searchsorted(batch.record, first))
+                part = int(found.frame[at] - batch.record.searchsorted(first))
                 matches.append(
                     Match(
                         at=first,
@@ -299,6 +341,7 @@ class Matcher:
                         part=part,
                         row=int(found.row[at]),
                         clock_ns=int(found.clock[at]),
+                        answer=_answer(batch, int(found.frame[at])),
                     )
                 )
         return matches
@@ -316,6 +359,8 @@ class Matcher:
             return
         self._tidied_ns = self.now_ns
         self._counting.close(self.now_ns)
+        if self._detecting:
+            self._detecting.close(self.now_ns)
         idle = self._seen.at_ns[: len(self.devices)] < self.now_ns - self._limits.look_back_ns
         idle &= ~self._reach.known[: len(self.devices)]
         idle[batch.device] = False
@@ -325,9 +370,18 @@ class Matcher:
         devices = np.array([index for index in devices.tolist() if self.devices.has(index)], np.int32)
         if len(devices):
             parts: list[Forgetful] = [self._seen, self._crowd, self._counting, *self._clocks.values(), *self._marks.values()]
+            parts += [self._detecting] if self._detecting else []
             for part in parts:
                 part.drop(devices)
             self.devices.release(devices.tolist())
+
+
+def _answer(batch: Batch, frame: int) -> Answered | None:
+    """Return what a model made of a frame."""
+    if batch.role[frame] != ROLE_INPUT:
+        return None
+    one, rows = np.array([frame]), np.arange(int(batch.n[frame]))
+    return batch.rows.neurons(one), batch.rows.times(one, np.zeros(len(rows), np.intp), rows)
 
 
 def _joined(old: Ints, new: Ints, before: Reach, after: Reach) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from spikebridge.canonical import sha256
+from spikebridge.spikes.lean import lean
 from spikebridge.spikes.parts import unpack_record
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Opened:
     def digest(self) -> str:
         """The SHA-256 of its bytes."""
         return sha256(self.record.value)
+
+    @cached_property
+    def lean(self) -> bytes:
+        """Its bytes, of a frame without the evidence of a network."""
+        return lean(self.record.value)
 
     @cached_property
     def parts(self) -> dict[str, list[tuple[int, Part]]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from spikebridge.canonical import sha256
 from spikebridge.mapping.admission import shifts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spikebridge.alerts import Alert, RuleInfo
+    from spikebridge.detect.running import Begin
     from spikebridge.mapping.compile import Compiled
     from spikebridge.mapping.rules import Revision, Rule
 
@@ -39,8 +41,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     taken_as_recorded: list[str] = []
 
 
-def replay(alert: Alert, evidence: Sequence[bytes], revision: Revision) -> Verdict:
-    """Compute an alert anew from its evidence under its revision and compare."""
+def replay(alert: Alert, evidence: Sequence[bytes], revision: Revision, begin: Begin | None = None) -> Verdict:
+    """Compute an alert anew from its evidence under its revision and compare; `begin` gives what runs its networks."""
     faults = _tampered(alert, evidence)
     if faults:
         return Verdict(verdict="differs", differences=faults)
@@ -49,7 +51,7 @@ def replay(alert: Alert, evidence: Sequence[bytes], revision: Revision) -> Verdi
             verdict="partial", taken_as_recorded=["the evidence was cut: the first and the last record agree with their digests"]
         )
     records = [Record(kept.offset, kept.append_ns, raw) for kept, raw in zip(alert.evidence.records, evidence, strict=True)]
-    again = _Again(alert, records, compile_revision(revision, Layers()))
+    again = _Again(alert, records, compile_revision(revision, Layers()), begin)
     match = again.match()
     if isinstance(match, str):
         return Verdict(verdict="differs", differences=[match])
@@ -63,12 +65,13 @@ def replay(alert: Alert, evidence: Sequence[bytes], revision: Revision) -> Verdi
 class _Again:
     """One alert's records under its revision."""
 
-    def __init__(self, alert: Alert, records: list[Record], compiled: Compiled) -> None:
+    def __init__(self, alert: Alert, records: list[Record], compiled: Compiled, begin: Begin | None) -> None:
         self._alert = alert
         self._records = records
         self._compiled = compiled
+        self._leaned = [kept for kept in alert.evidence.records if kept.lean is not UNSET]
         identity = Identity(alert.tenant, alert.log, alert.partition)
-        self._evidence = Evidence(identity, compiled, self._read, self._back)
+        self._evidence = Evidence(identity, compiled, self._read, (self._back, self._back), begin)
 
     def match(self) -> Match | str:
         """Find the crossing again; a text says why there is none."""
@@ -83,12 +86,19 @@ class _Again:
         return self._clock(info)
 
     def build(self, match: Match) -> Alert:
-        """Make the alert of the match."""
-        return self._evidence.build(match, self._records[-1], self._alert.device.id, self._alert.ordinal).alert
+        """Make the alert of the match; of a frame that travelled without its evidence, the log's record is as recorded."""
+        built = self._evidence.build(match, self._records[-1], self._alert.device.id, self._alert.ordinal).alert
+        recorded = {kept.offset: kept for kept in self._leaned}
+        records = [recorded.get(kept.offset, kept) for kept in built.evidence.records]
+        return msgspec.structs.replace(built, evidence=msgspec.structs.replace(built.evidence, records=records))
 
     def taken_as_recorded(self) -> list[str]:
         """Say what no evidence can show."""
         said = []
+        if self._leaned:
+            said.append(
+                f"evidence of networks in {len(self._leaned)} of the records had no room: those are in the log, and not compared"
+            )
         if self._alert.suppressed_before:
             said.append("suppressed_before counts records of the interval before, which are not evidence")
         if self._alert.rule.kind == "absence":
@@ -146,9 +156,9 @@ class _Again:
     def _read(self, offsets: Sequence[int]) -> list[Record]:
         return [record for record in self._records if record.offset in offsets]
 
-    def _back(self, _device: int, before_offset: int, _since_ns: int) -> Iterator[tuple[int, int]]:
+    def _back(self, _device: int, before_offset: int, since_ns: int) -> Iterator[tuple[int, int]]:
         for record in reversed(self._records):
-            if record.offset < before_offset:
+            if record.offset < before_offset and record.append_ns >= since_ns:
                 yield record.offset, record.append_ns
 
 
@@ -160,7 +170,7 @@ def _tampered(alert: Alert, evidence: Sequence[bytes]) -> list[str]:
     return [
         f"evidence: the record at offset {kept.offset} is not the one that counted (SHA-256 differs)"
         for kept, raw in zip(alert.evidence.records, evidence, strict=True)
-        if (raw or not alert.evidence.partial) and sha256(raw) != kept.sha256
+        if (raw or not alert.evidence.partial) and sha256(raw) != (kept.sha256 if kept.lean is UNSET else kept.lean)
     ]
 
 

@@ -13,8 +13,13 @@ import msgspec
 
 from spikebridge.alerts import DeviceInfo, RuleInfo
 from spikebridge.canonical import canonical_json, sha256
-from spikebridge.errors import SchemaError
-from spikebridge.limits import RULES_VERSION, Limits
+from spikebridge.detect.file import ModelFile
+from spikebridge.errors import RevisionError, SchemaError
+from spikebridge.limits import PLAIN_VERSION, RULES_VERSION, Limits
+from spikebridge.located import printable
+
+MAX_TOLD = 200
+"""So much is said of content that is none: what it holds is whoever's."""
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True, rename={"device_class": "class"}):
@@ -105,14 +110,24 @@ class DeviceClass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides alerts. Lists are sorted by id, so that equal content has equal bytes."""
+    """
+    All that decides alerts. Lists are sorted by id, so that equal content has equal bytes.
 
-    rules_version: int = RULES_VERSION
+    `models` is left out where there are none: such content has the bytes that it had before there were models.
+    """
+
+    rules_version: int = PLAIN_VERSION
     limits: Limits = Limits()
     rules: list[Rule] = []
     incidents: list[IncidentRule] = []
     devices: list[Device] = []
     classes: list[DeviceClass] = []
+    models: list[ModelFile] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def model_files(self) -> list[ModelFile]:
+        """Return the models, sorted by name."""
+        return self.models or []
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,14 +144,39 @@ def rule_set_content(rule_set: RuleSet) -> bytes:
 
 
 def read_revision(number: int, content: bytes) -> Revision:
-    """Open a revision's content; one that needs newer rules of time than ours is refused with `SchemaError`."""
-    version = msgspec.json.decode(content, type=_Versioned).rules_version
+    """
+    Open a revision's content, or raise `RevisionError` if it is none.
+
+    One that needs newer rules of time than ours is refused with `SchemaError`, whatever else it holds.
+    """
+    try:
+        return _opened(number, content)
+    except (ValueError, RecursionError) as error:
+        found = f"{len(content):,} bytes that are none: {error}"
+        raise RevisionError(f"revision {number}: expected a revision's content, found {printable(found[:MAX_TOLD])}") from None
+
+
+def known_revision(number: int, content: bytes | None) -> Revision | None:
+    """Open a revision that a log may not hold; none where it doesn't, or where its content is none: no instance knows such a number."""
+    try:
+        return None if content is None else read_revision(number, content)
+    except RevisionError:
+        return None
+
+
+def _opened(number: int, content: bytes) -> Revision:
+    version = _read_version(content).rules_version
     if version > RULES_VERSION:
         raise SchemaError(
             f"revision {number} needs version {version} of the rules, this Spikebridge knows {RULES_VERSION}: upgrade it"
         )
-    return Revision(number=number, digest=sha256(content), rule_set=msgspec.json.decode(content, type=RuleSet))
+    return Revision(number=number, digest=sha256(content), rule_set=_read_rule_set(content))
 
 
 class _Versioned(msgspec.Struct):
     rules_version: int
+
+
+# Made before there are threads: msgspec learns a type when it is first asked for it, and two threads that ask at once end the process.
+_read_version = msgspec.json.Decoder(_Versioned).decode
+_read_rule_set = msgspec.json.Decoder(RuleSet).decode

@@ -3,8 +3,8 @@ Absence: no record of any kind from a device for a span of append time.
 
 A rule's clock for a device runs from the latest of: the device's last record, the end of a log gap, the moment from which on the rule concerns
 the device. It fires once, at the first record at or after that time + span, and rests until one of the three moves.
-A device outside the inventory is watched only while its clock runs from its own last record: how long ago others were seen is more than the
-look-back knows.
+A device of the inventory is always watched, in a live log. One outside it, and every one in a recording, is watched only while its clock runs
+from its own last record: how long ago others were seen is more than the look-back knows, and who recorded one device says nothing of the rest.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class Clocks:
         kept = devices[devices < len(self._fired)]
         self._joined_ns[kept] = self._fired[kept] = NEVER
 
-    def fire(self, now_ns: int, seen: Seen, since: Ints, known: NDArray[np.bool_]) -> list[Silent]:
-        """Return the clocks that end at this record, before the record itself counts."""
+    def fire(self, now_ns: int, seen: Seen, since: Ints, always: NDArray[np.bool_]) -> list[Silent]:
+        """Return the clocks that end at this record, before it counts; `always` are watched without a record of their own."""
         ended = []
         while self._close and self._close[-1][0] <= now_ns:
             _, device = self._close.pop()
@@ -108,16 +108,16 @@ class Clocks:
         candidates = np.array(ended, np.intp)
         if now_ns >= self._horizon_ns:
             self._close.clear()
-            candidates = np.arange(min(len(seen.at_ns), len(known), len(since)))
-        return self._settle(candidates, now_ns, seen, since, known)
+            candidates = np.arange(min(len(seen.at_ns), len(always), len(since)))
+        return self._settle(candidates, now_ns, seen, since, always)
 
-    def _settle(self, devices: NDArray[np.intp], now_ns: int, seen: Seen, since: Ints, known: NDArray[np.bool_]) -> list[Silent]:
+    def _settle(self, devices: NDArray[np.intp], now_ns: int, seen: Seen, since: Ints, always: NDArray[np.bool_]) -> list[Silent]:
         """Fire what is due; on a full search remember what will be due within the horizon."""
         everyone = now_ns >= self._horizon_ns
         self._grow(len(seen.at_ns))
         start = self._starts(devices, seen, since)
         due = start + self._span_ns
-        running = (known[devices] | (seen.at_ns[devices] == start)) & (self._fired[devices] != start)
+        running = (always[devices] | (seen.at_ns[devices] == start)) & (self._fired[devices] != start)
         over = running & (due <= now_ns)
         fired = [
             Silent(device, int(start[at]), self._start_offset(device, int(start[at]), seen), int(due[at]))

@@ -50,7 +50,7 @@ def survey(rule_set: RuleSet, runs: Iterable[Sequence[Record]]) -> Survey:
     engine = Engine(
         Identity("check", "check", 0), revision, lambda _: None, lambda offsets: [seen[at] for at in offsets if at in seen]
     )
-    listening = _Listening(revision)
+    listening = Listening(revision)
     alerts: Counter[str] = Counter()
     unmapped: Counter[tuple[str, int]] = Counter()
     records = 0
@@ -65,20 +65,21 @@ def survey(rule_set: RuleSet, runs: Iterable[Sequence[Record]]) -> Survey:
     return Survey(records, found, silent, dict(sorted(alerts.items())))
 
 
-class _Listening:
+class Listening:
     """Which neurons some rule listens to, by class and layer."""
 
     def __init__(self, revision: Revision) -> None:
-        self._devices = Devices()
+        """Listen as this revision does."""
         self._layers = Layers()
         self._compiled = compile_revision(revision, self._layers)
-        self._decoder = Decoder(self._devices, self._layers, revision.rule_set.limits.frame_ns)
+        self._frame_ns = revision.rule_set.limits.frame_ns
 
     def misses(self, run: Sequence[Record]) -> Counter[tuple[str, int]]:
         """Count spikes by layer, as the device's class reads it, and neuron, where no rule listens."""
-        batch = self._decoder.decode(run)
+        devices = Devices()
+        batch = Decoder(devices, self._layers, self._frame_ns).decode(run)
         frames = np.flatnonzero((batch.role == ROLE_OUTPUT) & (batch.device >= 0))
-        classes = [self._compiled.describe(self._devices.id(index)).device_class for index in range(len(self._devices))]
+        classes = [self._compiled.describe(devices.id(index)).device_class for index in range(len(devices))]
         found: Counter[tuple[str, int]] = Counter()
         for name in sorted(set(classes)):
             of_class = np.array([one == name for one in classes], np.bool_)

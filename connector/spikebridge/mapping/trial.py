@@ -53,7 +53,11 @@ def run_case(case: Case, rule_set: RuleSet, correlate: Correlate) -> Trial:
 
 def _findings(test: TestModel, rule_set: RuleSet, correlate: Correlate) -> list[Finding]:
     devices = _devices(test)
-    placed = msgspec.structs.replace(rule_set, devices=sorted(devices, key=lambda device: device.info.id))
+    placed = msgspec.structs.replace(
+        rule_set,
+        devices=sorted(devices, key=lambda device: device.info.id),
+        models=msgspec.UNSET,  # tests are spikes of outputs
+    )
     records = records_of(stretches(test, [device.info.id for device in devices]), test.at)
     alerts = [raised.alert for raised in alerts_of(placed, records).alerts]
     latest = {incident.id: incident for incident in correlate(placed, alerts)}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 """Counts are expanded to at most about this many spikes at a time."""
 
+_FEW = 12
+"""Up to so many records at which a condition held are quicker one after the other than in columns."""
+
 
 class Windows:
     """
@@ -219,6 +222,8 @@ class Marks:
         if highest >= len(self._interval):
             self._interval = grown(self._interval, highest + 1, NEVER)
             self._held = grown(self._held, highest + 1, 0)
+        if len(device) <= _FEW:
+            return self._feed_few(device.tolist(), interval.tolist())
         start = borders(device, interval)
         owner, now = device[start], interval[start]
         first = borders(owner)
@@ -236,6 +241,19 @@ class Marks:
         self._interval[owner[last]], self._held[owner[last]] = now[last], held[last]
         hidden = np.where(before == now - 1, held_before - 1, 0)
         return Suppressed(start[~goes_on], hidden[~goes_on])
+
+    def _feed_few(self, devices: list[int], intervals: list[int]) -> Suppressed:
+        """Take the records one after the other, as few come at a time where alerts are rare."""
+        alerts, hidden = [], []
+        for at, (device, interval) in enumerate(zip(devices, intervals, strict=True)):
+            before, held = int(self._interval[device]), int(self._held[device])
+            if before == interval:
+                self._held[device] = held + 1
+            else:
+                self._interval[device], self._held[device] = interval, 1
+                alerts.append(at)
+                hidden.append(held - 1 if before == interval - 1 else 0)
+        return Suppressed(np.array(alerts, np.intp), np.array(hidden, np.int64))
 
     def drop(self, devices: NDArray[np.int32] | NDArray[np.intp]) -> None:
         """Forget these devices."""

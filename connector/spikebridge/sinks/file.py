@@ -12,44 +12,45 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import msgspec
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from spikebridge import registry
 from spikebridge.alerts import read_finding
 from spikebridge.errors import SinkRefused, SinkUnavailable
-from spikebridge.validation import Content, Size, closest
+from spikebridge.formats import FormatName
+from spikebridge.probe import Check, writable
+from spikebridge.validation import Content, Size, from_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from spikebridge.alerts import AlertEntry
 
 STDOUT = "-"
 RECENT_LINES = 2_000
-"""Lines that are known again after a restart: more than a delivery writes between two commits of its cursor."""
+"""Lines that are known again after a restart: more than a delivery on the spool writes between two commits of its cursor."""
 
 _BLOCK_BYTES = 1 << 20
 
 
-def _format(name: str) -> str:
-    known = registry.names("formats")
-    if name not in known:
-        message = f"expected one of {', '.join(known)}"
-        raise ValueError(message + f', found "{name}"{closest(name, known)}')
-    return name
+def _output(path: str, info: ValidationInfo) -> str:
+    return path if path == STDOUT else from_directory(path, info)
 
 
 class Settings(Content):
     """Where the lines go and what they look like."""
 
-    path: str = Field(min_length=1, description="The file, relative to the configuration; `-` is standard output.")
-    format: Annotated[str, AfterValidator(_format)] = Field(
+    path: Annotated[str, AfterValidator(_output)] = Field(
+        min_length=1, description="The file, relative to the configuration; `-` is standard output."
+    )
+    format: FormatName = Field(
         "json", description="The shape of a document; `spikebridge list formats` names them. Default json."
     )
     rotate_size: Size = Field(
@@ -57,20 +58,17 @@ class Settings(Content):
     )
     keep: int = Field(5, ge=1, le=1_000, description="So many rotated files are kept, PATH.1 is the newest. Default 5.")
 
-    @field_validator("path")
-    @classmethod
-    def _from_directory(cls, path: str, info: ValidationInfo) -> str:
-        directory = (info.context or {}).get("directory")
-        return path if path == STDOUT or directory is None else str(directory / path)
-
 
 class FileSink:
     """
     Append JSON lines to a file, on the disk when acknowledged, rotated by size; `-` is standard output.
 
     A file holds whole lines only: what a crash cut short is removed on the next start, and written anew.
-    Exactly once: lines among the last 2,000 are not written again, so what was written but not yet noted by the cursor when the process
-    died appears once, as long as nobody else changes the file or the format. On standard output it may appear again.
+    On the spool exactly once: lines among the last 2,000 are not written again, so what was written but not yet noted by the cursor when
+    the process died appears once, as long as nobody else changes the file or the format. On standard output it may appear again.
+    On Kafka at least once: more lines than that may lie behind the last commit when a process dies, and after a rebalance the file of another
+    instance gets what lay in between too.
+    A file that was renamed or deleted is begun anew.
     """
 
     def __init__(self, settings: Settings, _data: Path) -> None:
@@ -90,16 +88,17 @@ class FileSink:
         except OSError as error:
             raise SinkUnavailable(f"{self.settings.path}: {error.strerror}") from error
 
-    def write(self, findings: Sequence[AlertEntry]) -> None:
+    def write(self, findings: Sequence[AlertEntry]) -> int:
         """Append the lines that are new and wait for the disk; what can't be read is refused."""
         lines, refused = self._lines(findings)
         try:
-            self._append(lines)
+            written = self._append(lines)
         except OSError as error:
             self.close()
             raise SinkUnavailable(f"{self.settings.path}: {error.strerror}") from error
         if refused:
             raise SinkRefused(refused)
+        return len(lines) - written
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
@@ -141,16 +140,20 @@ class FileSink:
                 refused[entry.id] = f"no finding that this version can read: {error}"
         return lines, refused
 
-    def _append(self, lines: Sequence[bytes]) -> None:
+    def _append(self, lines: Sequence[bytes]) -> int:
+        """Append what is new, and return how much that is."""
         if self._file is None:
             self._file = self._opened()
         if self.settings.path == STDOUT:
             self._file.write(b"".join(lines))
             self._file.flush()
-            return
+            return len(lines)
         known = set(self._recent)
         fresh = {digest: line for line in lines if (digest := _digest(line)) not in known}
-        if os.fstat(self._file.fileno()).st_size >= self.settings.rotate_size:
+        if not self._is_there(self._file):
+            self.close()
+            self._file = self._begun()
+        elif os.fstat(self._file.fileno()).st_size >= self.settings.rotate_size:
             self._rotate(self._file)
             self._file = self._begun()
         rest = memoryview(b"".join(fresh.values()))
@@ -158,6 +161,14 @@ class FileSink:
             rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
         self._recent.extend(fresh)
+        return len(fresh)
+
+    def _is_there(self, file: BinaryIO) -> bool:
+        """Say whether the path still names the file: a log rotator renames it, and what is deleted takes lines in silence."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def _rotate(self, file: BinaryIO) -> None:
         """Shift PATH.1 to PATH.2 and so on, oldest first: a crash in between leaves a gap in the numbers, never a loss."""
@@ -170,6 +181,32 @@ class FileSink:
 
     def _rotated(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def probe(settings: Settings, _tenant: str) -> Iterator[Check]:
+    """Look at the directory, then at the file itself if it is there, for `doctor`."""
+    if settings.path == STDOUT:
+        yield Check("output", True, "standard output")
+        return
+    path = Path(settings.path)
+    directory = writable(path.parent)
+    yield directory
+    if directory.ok:
+        yield _appendable(path)
+
+
+def _appendable(path: Path) -> Check:
+    """Say whether a file can be read and appended to, as `open` does it; one that isn't there isn't made."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            what = "a directory" if path.is_dir() else "no file of bytes"
+            return Check("file", False, f"{path}: {what}", "name a file that the sink has for itself")
+        path.open("ab+").close()
+    except FileNotFoundError:
+        return Check("file", True, f"{path}: not there yet")
+    except OSError as error:
+        return Check("file", False, f"{path}: {error.strerror}", "let this user read and write it, or name another")
+    return Check("file", True, f"{path}: takes lines")
 
 
 def _tail(file: BinaryIO) -> tuple[int, list[bytes]]:

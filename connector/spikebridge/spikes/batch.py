@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -50,7 +52,7 @@ class Batch:
 
     `start_ns` and `end_ns` span all rows that the frame's record holds for the frame's device: they are re-timed as one.
     `layer` is a wire number (0 to 65,535) or a code from `Layers`. `boot` 0 is not checked for duplicates.
-    Frames of role tick are no frames here: their records only carry time.
+    Frames of role tick are no frames here: their records only carry time. `values` are the records' bytes.
     """
 
     offset: Ints
@@ -68,3 +70,4 @@ class Batch:
     rows: Rows
     refused: list[Refused] = field(default_factory=list)
     spikes: int = 0
+    values: Sequence[bytes] = ()

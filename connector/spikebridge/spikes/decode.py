@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Decoder", "Part", "Reading", "read_record", "unpack_record"]
 
 
+_BEYOND = MAGIC[:-1] + bytes([MAGIC[-1] + 1])
+"""Bytes that begin with the magic lie between it and this: told in half the time that cutting them takes."""
+
+
 class Decoder:
     """Decodes for one owner of devices and layers."""
 
@@ -43,17 +47,18 @@ class Decoder:
         offset = np.array([record.offset for record in records], np.int64)
         append = np.array([record.append_ns for record in records], np.int64)
         values = [record.value for record in records]
-        packed = np.array([value[:4] == MAGIC for value in values], np.bool_)
+        keys = [record.key for record in records] if any(record.key is not None for record in records) else None
+        packed = np.array([MAGIC <= value < _BEYOND for value in values], np.bool_)
         pieces: list[Columns] = []
         left: list[int] = []
         if packed.any():
             some, where = _chosen(values, packed)
-            piece, rest = read_packed(some, where, self._devices, self._frame_ns)
+            piece, rest = read_packed(some, where, self._devices, self._frame_ns, _at(keys, where))
             pieces.append(piece)
             left += rest
         if not packed.all():
             some, where = _chosen(values, ~packed)
-            piece, rest = read_told(some, where, append[where], (self._devices, self._layers), self._frame_ns)
+            piece, rest = read_told(some, where, append[where], (self._devices, self._layers), self._frame_ns, _at(keys, where))
             pieces.append(piece)
             left += rest
         readings = [(place, read_record(records[place], self._frame_ns)) for place in sorted(left)]
@@ -61,7 +66,9 @@ class Decoder:
         parts = [(place, part) for place, reading in readings for part in reading.parts]
         if parts:
             pieces.append(self._plain(parts))
-        return _batch((offset, append), _joined([piece for piece in pieces if len(piece.n)] or pieces[:1]), refused)
+        batch = _batch((offset, append), _joined([piece for piece in pieces if len(piece.n)] or pieces[:1]), refused)
+        batch.values = values
+        return batch
 
     def _plain(self, parts: list[tuple[int, Part]]) -> Columns:
         """Put plainly read parts, each with its record, into columns."""
@@ -93,6 +100,10 @@ class Decoder:
 def _chosen(values: Sequence[bytes], chosen: NDArray[np.bool_]) -> tuple[Sequence[bytes], NDArray[np.intp]]:
     where = np.flatnonzero(chosen)
     return (values if len(where) == len(values) else [values[place] for place in where.tolist()]), where
+
+
+def _at(keys: list[bytes | None] | None, where: NDArray[np.intp]) -> list[bytes | None] | None:
+    return None if keys is None else [keys[place] for place in where.tolist()]
 
 
 def _joined(pieces: list[Columns]) -> Columns | None:

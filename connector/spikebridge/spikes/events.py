@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_ROWS = 100_000
-"""Events of one record."""
+"""Events of one record, good and bad."""
 
 MAX_LAYER_BYTES = 128
 
@@ -101,7 +101,7 @@ decode_event = msgspec.json.Decoder(Event).decode
 decode_lines = msgspec.json.Decoder(Event).decode_lines
 decode_array = msgspec.json.Decoder(Annotated[list[Event], Meta(max_length=MAX_ROWS)]).decode
 _decode_columns = msgspec.json.Decoder(EventColumns).decode
-_decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder(msgspec.Raw).decode
 _scan = json.JSONDecoder().raw_decode
@@ -135,15 +135,16 @@ def read_events(value: bytes, append_ns: int) -> tuple[list[Told], list[Fault]]:
     faults: list[Fault] = []
     events: list[tuple[int, str, bytes, Event]] = []
     try:
-        for part, where, raw in _pieces(value):
+        found = list(pieces(value))
+        if len(found) > MAX_ROWS:
+            return [], [Fault(0, f"record: expected at most {MAX_ROWS} events, found {len(found)}", value)]
+        for part, where, raw in found:
             try:
                 events += _piece(raw, part, where)
             except UNREADABLE as error:
                 faults.append(Fault(part, _reason(error, where), raw))
     except UNREADABLE as error:
         return [], [Fault(0, _reason(error, ""), value)]
-    if len(events) > MAX_ROWS:
-        return [], [Fault(0, f"record: expected at most {MAX_ROWS} events, found {len(events)}", value)]
     told = []
     for part, where, raw, event in events:
         try:
@@ -211,7 +212,7 @@ def _read_text(text: str) -> int:
     return seconds * 10**9 + int((found[7] or "").ljust(9, "0"))
 
 
-def _pieces(value: bytes) -> Iterator[tuple[int, str, bytes]]:
+def pieces(value: bytes) -> Iterator[tuple[int, str, bytes]]:
     """Cut a record into (part, where, JSON of one event or of columns)."""
     text = value.strip(b" \t\r\n")
     if text[:1] == b"[":
@@ -277,7 +278,7 @@ def _piece(raw: bytes, part: int, where: str) -> list[tuple[int, str, bytes, Eve
     except msgspec.ValidationError:
         if where or raw[:1] != b"{":
             raise
-        keys = _decode_keys(raw)
+        keys = decode_keys(raw)
         if not any(bytes(keys.get(key, b"")).lstrip()[:1] == b"[" for key in Event.__struct_fields__):
             raise
     return [(at, f"[{at}]", b"", event) for at, event in enumerate(_expanded(_decode_columns(raw)))]

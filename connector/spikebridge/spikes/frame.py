@@ -18,6 +18,7 @@ from spikebridge.errors import FrameError
 from spikebridge.spikes.batch import ROLE_OUTPUT, ROLE_TICK
 from spikebridge.spikes.layout import (
     DATAGRAM_BYTES,
+    FLAG_EVIDENCE,
     FLAG_PEERS,
     HEADER,
     HEADER_BYTES,
@@ -26,13 +27,13 @@ from spikebridge.spikes.layout import (
     KIND_WINDOW,
     KINDS,
     MAGIC,
+    MARKER_BYTES,
+    MAX_EVIDENCE_BYTES,
     MAX_FRAME_BYTES,
-    MAX_PEER_BYTES,
     MAX_PEERS,
     MAX_STEP_NS,
     MAX_TIME_NS,
     MAX_WINDOW_STEPS,
-    NO_PEER,
     RESIDUE,
     ROLES,
     ROW_BYTES,
@@ -45,7 +46,8 @@ from spikebridge.spikes.layout import (
     Header,
     padded,
 )
-from spikebridge.spikes.names import device_id_fault, text_fault
+from spikebridge.spikes.names import device_id_fault
+from spikebridge.spikes.peers import Peers, encoded, peer_names, peers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,13 +63,15 @@ __all__ = [
     "encode_tick",
     "encode_window",
     "is_frame",
+    "is_tick",
     "marker_of",
-    "peer_names",
     "read_rows",
     "span_fault",
     "split_events",
     "unpack",
 ]
+
+_TICK = bytes([ROLE_TICK])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,11 @@ class Head:
 
 
 class Frame(NamedTuple):
-    """One frame, read. `peers` is empty when no row names one; `revision` is set for a tick that is a marker."""
+    """
+    One frame, read. `peers` is empty when no row names one; `revision` is set for a tick that is a marker.
+
+    `evidence` is what a detector saw when it raised the spikes, as it stands in a file `.spkev`: bytes that only replay and explain open.
+    """
 
     head: Head
     kind: int
@@ -102,32 +110,32 @@ class Frame(NamedTuple):
     peers: list[str | None]
     revision: int | None
     crc: int
+    evidence: bytes = b""
 
 
-class Peers(NamedTuple):
-    """The dictionary block of a frame, how many names it holds, and each row's place in it."""
-
-    block: bytes = b""
-    names: int = 0
-    column: bytes = b""
-
-
-def encode_events(head: Head, neurons: ArrayLike, dt: ArrayLike, peers: Sequence[str | None] | None = None) -> bytes:
+def encode_events(
+    head: Head, neurons: ArrayLike, dt: ArrayLike, peers: Sequence[str | None] | None = None, evidence: bytes = b""
+) -> bytes:
     """
     Write spikes: `dt` in steps, ascending; no rows at all prove that the device lives.
 
     A step larger than the last one counts as the last one, so that a frame's end is known from its last row.
     """
     columns = [_words("neurons", neurons), _words("dt", dt)]
-    return _frame(head, KIND_EVENTS, columns, peers)
+    return _frame(head, KIND_EVENTS, columns, peers, evidence)
 
 
 def encode_counts(
-    head: Head, neurons: ArrayLike, dt: ArrayLike, counts: ArrayLike, peers: Sequence[str | None] | None = None
+    head: Head,
+    neurons: ArrayLike,
+    dt: ArrayLike,
+    counts: ArrayLike,
+    peers: Sequence[str | None] | None = None,
+    evidence: bytes = b"",
 ) -> bytes:
     """Write counted spikes, as `encode_events`; the neuron `SUMMARY` stands for the whole layer."""
     columns = [_words("neurons", neurons), _words("dt", dt), _words("counts", counts)]
-    return _frame(head, KIND_COUNT, columns, peers)
+    return _frame(head, KIND_COUNT, columns, peers, evidence)
 
 
 def encode_window(head: Head, neurons: ArrayLike, words: ArrayLike) -> bytes:
@@ -158,7 +166,7 @@ def split_events(
     while at < len(neuron) or not at:
         first = int(step[at]) if len(step) else 0
         begin = replace(head, start_ns=head.start_ns + first * head.step_ns)
-        fits = max(1, (max_bytes - HEADER_BYTES - padded(len(head.device.encode())) - 8) // ROW_BYTES[KIND_EVENTS])
+        fits = max(1, (max_bytes - HEADER_BYTES - padded(len(encoded(head.device))) - 8) // ROW_BYTES[KIND_EVENTS])
         while True:
             piece = slice(at, at + fits)
             named = None if peers is None else peers[piece]
@@ -180,12 +188,12 @@ def is_frame(value: bytes) -> bool:
 
 def is_tick(value: bytes) -> bool:
     """Say whether a record means to be a tick or a marker, and is as short as one."""
-    return value[:4] == MAGIC and len(value) <= SHORTEST + 8 and value[6] == ROLE_TICK
+    return value[:4] == MAGIC and len(value) <= SHORTEST + 8 and value[6:7] == _TICK
 
 
 def marker_of(value: bytes) -> int | None:
     """Return the number of the revision that a record brings into force, None if it is no marker."""
-    if len(value) != SHORTEST + 8 or value[:4] != MAGIC or value[6] != ROLE_TICK:
+    if len(value) != MARKER_BYTES or value[:4] != MAGIC or value[6] != ROLE_TICK:
         return None
     try:
         return unpack(value, MAX_TIME_NS).revision
@@ -225,7 +233,8 @@ def unpack(value: bytes, frame_ns: int) -> Frame:
     if found.flags & FLAG_PEERS:
         column = np.frombuffer(value, "<u2", n, at + ROW_BYTES[found.kind] * n)
         texts = [names[place] if place < len(names) else None for place in column.tolist()]
-    return Frame(head, found.kind, head.start_ns + span, neurons, head.start_ns + steps * head.step_ns, weights, texts, None, crc)
+    times, evidence = head.start_ns + steps * head.step_ns, _evidence(value, found.flags)
+    return Frame(head, found.kind, head.start_ns + span, neurons, times, weights, texts, None, crc, evidence)
 
 
 def span_fault(frame_ns: int, found_ns: int) -> str:
@@ -258,23 +267,6 @@ def read_rows(
     return neurons, steps, weights
 
 
-def peer_names(value: bytes, begin: int, end: int, count: int) -> list[str]:
-    """Read the dictionary of peers, which must fill its block."""
-    names: list[str] = []
-    at = begin
-    for _ in range(count):
-        size = value[at] if at < end else 0
-        raw = value[at + 1 : at + 1 + size]
-        at += 1 + size
-        fault = "expected 1 to 255 bytes inside its block" if not size or at > end else text_fault(raw)
-        if fault:
-            raise FrameError(f"peer {len(names)}: {fault}")
-        names.append(raw.decode())
-    if end - begin != padded(at - begin):
-        raise FrameError(f"payload: expected at byte {begin + padded(at - begin)}, found {end}")
-    return names
-
-
 def _header(value: bytes) -> Header:
     """Check everything about a frame that doesn't depend on its rows."""
     if not SHORTEST <= len(value) <= MAX_FRAME_BYTES:
@@ -287,10 +279,13 @@ def _header(value: bytes) -> Header:
     if crc32c(value) != RESIDUE:
         raise FrameError("checksum: the CRC-32C does not fit the bytes")
     window, tick = found.kind == KIND_WINDOW, found.role == ROLE_TICK
-    named = found.flags == FLAG_PEERS and not window and not tick
+    rows = not window and not tick
+    named, carries = bool(found.flags & FLAG_PEERS), bool(found.flags & FLAG_EVIDENCE)
+    allowed = rows * FLAG_PEERS | (rows and found.role == ROLE_OUTPUT and found.n > 0) * FLAG_EVIDENCE
     _expect("kind", found.kind, found.kind < len(KINDS), "0, 1 or 2")
     _expect("role", found.role, found.role < len(ROLES), "0, 1 or 2")
-    _expect("flags", found.flags, named or not found.flags, "0, or 1 where rows may name peers")
+    good = not found.flags & ~allowed
+    _expect("flags", found.flags, good, "0, plus 1 where rows may name peers, plus 2 where output spikes may carry evidence")
     _expect("reserved byte", found.reserved, not found.reserved, "0")
     _expect("step", found.step_ns, 1 <= found.step_ns <= MAX_STEP_NS, f"1 to {MAX_STEP_NS} ns")
     _expect("start", found.start_ns, 0 <= found.start_ns <= MAX_TIME_NS, f"0 to {MAX_TIME_NS} ns")
@@ -305,7 +300,9 @@ def _header(value: bytes) -> Header:
     steps = WORD_STEPS * found.n * found.channels
     _expect("window", steps, steps <= MAX_WINDOW_STEPS, f"at most {MAX_WINDOW_STEPS} steps in all")
     payload = 4 * found.channels + ROW_BYTES[found.kind] * found.n * max(1, found.channels) + 2 * found.n * named
-    length = found.payload_at + padded(payload + 4)
+    size = _evidence_bytes(value) if carries else 0
+    _expect("evidence", size, (size > 0) == carries and size <= MAX_EVIDENCE_BYTES, f"1 to {MAX_EVIDENCE_BYTES} bytes")
+    length = found.payload_at + (padded(payload) + padded(size) + 8 if carries else padded(payload + 4))
     _expect("n", found.n, length == found.length, f"rows that fill {found.length} bytes, not {length}")
     return found
 
@@ -315,21 +312,45 @@ def _expect(what: str, found: int, good: bool, expected: str) -> None:  # noqa: 
         raise FrameError(f"{what}: expected {expected}, found {found}")
 
 
-def _frame(head: Head, kind: int, columns: list[NDArray[np.uint32]], peers: Sequence[str | None] | None) -> bytes:
+def _evidence_bytes(value: bytes) -> int:
+    """Return how long a frame says that its evidence is: the number before the checksum."""
+    return int.from_bytes(value[-8:-4], "little")
+
+
+def _evidence(value: bytes, flags: int) -> bytes:
+    """Return the evidence of a frame whose header is good."""
+    if not flags & FLAG_EVIDENCE:
+        return b""
+    size = _evidence_bytes(value)
+    begin = len(value) - 8 - padded(size)
+    return value[begin : begin + size]
+
+
+def _frame(
+    head: Head, kind: int, columns: list[NDArray[np.uint32]], peers: Sequence[str | None] | None, evidence: bytes
+) -> bytes:
     rows = len(columns[0])
     if any(len(column) != rows for column in columns) or (peers is not None and len(peers) != rows):
         raise FrameError("rows: expected columns of one length")
-    return _seal(head, (kind, rows, 0), b"".join(column.tobytes() for column in columns), _peers(peers or ()))
+    if evidence and (head.role != ROLE_OUTPUT or not rows):
+        raise FrameError("evidence: expected only where a detector's output has spikes")
+    if len(evidence) > MAX_EVIDENCE_BYTES:
+        raise FrameError(f"evidence: expected at most {MAX_EVIDENCE_BYTES} bytes, found {len(evidence)}")
+    return _seal(head, (kind, rows, 0), b"".join(column.tobytes() for column in columns), peers_of(peers or ()), evidence)
 
 
-def _seal(head: Head, shape: tuple[int, int, int], payload: bytes, peers: Peers) -> bytes:
+def _seal(head: Head, shape: tuple[int, int, int], payload: bytes, peers: Peers, evidence: bytes = b"") -> bytes:
     """Put the blocks together; `shape` is (kind, n, channels)."""
-    raw = head.device.encode()
+    raw = encoded(head.device)
     fault = device_id_fault(raw) if head.role != ROLE_TICK or raw else None
     if fault:
         raise FrameError(fault)
     at = HEADER_BYTES + padded(len(raw)) + len(peers.block)
-    length = at + padded(len(payload) + len(peers.column) + 4)
+    payload += peers.column
+    if evidence:
+        block = payload.ljust(padded(len(payload)), b"\0") + evidence.ljust(padded(len(evidence)), b"\0")
+        payload = block + len(evidence).to_bytes(4, "little")
+    length = at + padded(len(payload) + 4)
     if length > MAX_FRAME_BYTES:
         raise FrameError(f"frame: expected at most {MAX_FRAME_BYTES} bytes, found {length}")
     if not 1 <= head.step_ns <= MAX_STEP_NS:
@@ -339,7 +360,7 @@ def _seal(head: Head, shape: tuple[int, int, int], payload: bytes, peers: Peers)
         VERSION,
         shape[0],
         _number("role", head.role, len(ROLES)),
-        FLAG_PEERS if peers.column else 0,
+        (FLAG_PEERS if peers.column else 0) | (FLAG_EVIDENCE if evidence else 0),
         length,
         shape[1],
         _number("seq", head.seq, U64),
@@ -354,25 +375,8 @@ def _seal(head: Head, shape: tuple[int, int, int], payload: bytes, peers: Peers)
         _number("boot", head.boot, U64),
         _number("digest", head.digest, U64).to_bytes(8, "big"),
     )
-    body = (header + raw.ljust(padded(len(raw)), b"\0") + peers.block + payload + peers.column).ljust(length - 4, b"\0")
+    body = (header + raw.ljust(padded(len(raw)), b"\0") + peers.block + payload).ljust(length - 4, b"\0")
     return body + crc32c(body).to_bytes(4, "little")
-
-
-def _peers(peers: Sequence[str | None]) -> Peers:
-    names = list(dict.fromkeys(peer for peer in peers if peer is not None))
-    if not names:
-        return Peers()
-    if len(names) > MAX_PEERS:
-        raise FrameError(f"peers: expected at most {MAX_PEERS}, found {len(names)}")
-    raws = [name.encode() for name in names]
-    for raw in raws:
-        fault = text_fault(raw) if 1 <= len(raw) <= MAX_PEER_BYTES else f"expected 1 to {MAX_PEER_BYTES} bytes"
-        if fault:
-            raise FrameError(f"peer: {fault}")
-    block = b"".join(bytes([len(raw)]) + raw for raw in raws)
-    places = {name: place for place, name in enumerate(names)}
-    column = np.array([NO_PEER if peer is None else places[peer] for peer in peers], "<u2")
-    return Peers(block.ljust(padded(len(block)), b"\0"), len(names), column.tobytes())
 
 
 def _words(what: str, numbers: ArrayLike) -> NDArray[np.uint32]:

@@ -15,10 +15,13 @@ ROLES = ("input", "output", "tick")
 ROW_BYTES = (8, 4, 12)
 """Bytes of one row by kind, a word of one channel for windows; peers come on top."""
 
-FLAG_PEERS = 1
+FLAG_PEERS, FLAG_EVIDENCE = 1, 2
 HEADER_BYTES = 64
 SHORTEST = HEADER_BYTES + 8
 """The bytes of a tick: a header, no payload, padding and CRC."""
+
+MARKER_BYTES = SHORTEST + 8
+"""The bytes of a tick that brings a revision into force: its payload is the number."""
 
 MAX_FRAME_BYTES = 1 << 20
 DATAGRAM_BYTES = 1_180
@@ -28,6 +31,7 @@ MAX_STEP_NS = 1 << 30
 MAX_TIME_NS = 1 << 62
 MAX_PEERS = 4_096
 MAX_PEER_BYTES = 255
+MAX_EVIDENCE_BYTES = 1 << 15
 MAX_WINDOW_STEPS = 1 << 20
 """Steps times channels of a window frame, which is what unpacking it may allocate."""
 

@@ -36,16 +36,23 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Places = NDArray[np.intp]
 
-FIRST_YEAR, LAST_YEAR = 1970, 2115
+FIRST_YEAR, LAST_YEAR = int.from_bytes(b"1970"), int.from_bytes(b"2115")
+"""Four letters as a number, which rises with the year."""
+
 SHORTEST_TEXT, LONGEST_TEXT = 20, 30
 """The letters of a UTC time with no fraction, and with nine digits of one."""
 
 
 def read_told(
-    values: Sequence[bytes], record: Places, append_ns: Ints, names: tuple[Devices, Layers], frame_ns: int
+    values: Sequence[bytes],
+    record: Places,
+    append_ns: Ints,
+    names: tuple[Devices, Layers],
+    frame_ns: int,
+    keys: Sequence[bytes | None] | None = None,
 ) -> tuple[Columns, list[int]]:
     """
-    Read records that are one event or a clean array of them; `record[i]` is where `values[i]` lies in the batch.
+    Read records that are one event or a clean array of them; `record[i]` is where `values[i]` lies in the batch, `keys[i]` its record's key.
 
     Return also the records left to the plain reader: lines, columns, and those with something wrong.
     """
@@ -60,6 +67,8 @@ def read_told(
     single = max(counts, default=0) <= 1
     if single:
         raws = list(map(str.encode, ids))
+        if raws != keys:
+            faults |= _foreign(raws, of, keys)
         index = _interned(raws, ~faults, names[0])
         faults |= index == INVALID
     else:
@@ -68,6 +77,7 @@ def read_told(
         raws = list(map(str.encode, codes))
         wrong = np.array([device_id_fault(raw) is not None for raw in raws], np.bool_)
         faults |= wrong[device] | _too_long(of, device, time, frame_ns)
+        faults |= _foreign([raws[code] for code in device.tolist()] if keys else [], of, keys)
     bad[of[faults]] = True
     left = record[bad].tolist()
     if left:
@@ -112,30 +122,36 @@ def _of_numbers(given: Ints) -> tuple[Ints, Bools]:
 
 def _of_texts(texts: list[str]) -> Ints | None:
     """Read UTC times of the plain form `2026-11-20T10:11:12.123Z`; None when one has another form."""
-    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-    found = np.zeros(len(texts), np.int64)
-    for size in np.unique(sizes).tolist():
-        if not SHORTEST_TEXT <= size <= LONGEST_TEXT or size == SHORTEST_TEXT + 1:
+    sizes = list(map(len, texts))
+    distinct = set(sizes)
+    if len(distinct) == 1:
+        return _of_size(texts, sizes[0])
+    found, size_of = np.zeros(len(texts), np.int64), np.array(sizes, np.int64)
+    for size in distinct:
+        same = np.flatnonzero(size_of == size)
+        times = _of_size([texts[place] for place in same.tolist()], size)
+        if times is None:
             return None
-        same = sizes == size
-        some = texts if same.all() else [texts[place] for place in np.flatnonzero(same).tolist()]
-        joined = "".join(some)
-        if not joined.isascii():
-            return None
-        letters = np.frombuffer(joined.encode(), np.uint8).reshape(len(some), size)
-        form = np.frombuffer(b"0000-00-00T00:00:00.000000000"[: size - 1] + b"Z", np.uint8)
-        digit = form == ord("0")
-        numbers = letters[:, digit] - np.uint8(ord("0"))
-        year = numbers[:, :4] @ np.array([1000, 100, 10, 1], np.int64)
-        plain = (numbers <= 9).all() and (letters[:, ~digit] == form[~digit]).all()  # noqa: PLR2004 -- digits
-        if not plain or year.min() < FIRST_YEAR or year.max() > LAST_YEAR:
-            return None
-        try:
-            times = np.ascontiguousarray(letters[:, :-1]).view(f"S{size - 1}").ravel().astype("M8[ns]")
-        except ValueError:
-            return None
-        found[same] = times.view(np.int64)
+        found[same] = times
     return found
+
+
+def _of_size(texts: list[str], size: int) -> Ints | None:
+    """Read those of one length."""
+    joined = "".join(texts)
+    if not SHORTEST_TEXT <= size <= LONGEST_TEXT or size == SHORTEST_TEXT + 1 or not joined.isascii():
+        return None
+    letters = np.frombuffer(joined.encode(), np.uint8).reshape(len(texts), size)
+    form = np.frombuffer(b"0000-00-00T00:00:00.000000000"[: size - 1] + b"Z", np.uint8)
+    beyond = np.where(form == ord("0"), np.uint8(9), np.uint8(0))
+    year = np.ascontiguousarray(letters[:, :4]).view(">u4")
+    if (letters - form > beyond).any() or year.min() < FIRST_YEAR or year.max() > LAST_YEAR:
+        return None
+    try:
+        times = np.ascontiguousarray(letters[:, :-1]).view(f"S{size - 1}").ravel().astype("M8[ns]")
+    except ValueError:
+        return None
+    return times.view(np.int64)
 
 
 def _decoded(values: Sequence[bytes]) -> tuple[list[Event], list[int]]:
@@ -180,8 +196,17 @@ def _layers(given: list[int | str | None]) -> tuple[Ints, Bools, list[int | str]
         place[one] = layers.setdefault(read_layer(one), len(layers))
         if isinstance(one, str) and text_fault(one.encode()):
             faulty.append(place[one])
+    if len(distinct) == 1:
+        return np.zeros(len(given), np.int64), np.full(len(given), bool(faulty)), list(layers)
     found = np.fromiter(map(place.__getitem__, given), np.int64, len(given))
     return found, np.isin(found, faulty), list(layers)
+
+
+def _foreign(raws: list[bytes], of: Ints, keys: Sequence[bytes | None] | None) -> Bools:
+    """Say of which events the device is another one than that of their record's key."""
+    if keys is None:
+        return np.zeros(len(of), np.bool_)
+    return np.array([keys[at] not in (None, raw) for at, raw in zip(of.tolist(), raws, strict=True)], np.bool_)
 
 
 def _interned(raws: list[bytes], chosen: Bools, devices: Devices) -> NDArray[np.int32]:
@@ -243,12 +268,17 @@ def _columns(
         counts = [count for count, row in zip(counts, rows.tolist(), strict=True) if row]
     else:
         rows = np.ones(len(events), np.bool_)
-    weight = None if counts.count(None) == len(counts) else np.array([1 if one is None else one for one in counts], np.int64)
+    missing = counts.count(None)
+    weight = (
+        None
+        if missing == len(counts)
+        else np.array([1 if one is None else one for one in counts] if missing else counts, np.int64)
+    )
     start, end = _spans(of, device, (time, time))
     first = _firsts(of, device)[cut]
     some = events if len(cut) == len(events) and (first == cut).all() else [events[place] for place in first.tolist()]
     frame_of = of[cut]
-    crcs = _checksums(values, frame_of)
+    boot = _serials([event.boot for event in some])
     return Columns(
         record=record[frame_of],
         device=index[device[cut]],
@@ -257,20 +287,17 @@ def _columns(
         n=n.astype(np.int64),
         start_ns=start[cut],
         end_ns=end[cut],
-        boot=_serials([event.boot for event in some]),
+        boot=boot,
         seq=_serials([event.seq for event in some]),
-        crc=crcs[frame_of],
+        crc=_checksums(values, frame_of[boot != 0])[frame_of],
         rows=FlatRows(np.cumsum(n) - n, n.astype(np.int64), np.array(neurons, np.uint32), time[rows], weight),
     )
 
 
 def _checksums(values: Sequence[bytes], used: Places) -> NDArray[np.uint32]:
-    """Return the CRC-32C of each value that holds a frame."""
-    marked = _marked(used, len(values))
-    if marked.all():
-        return np.fromiter(map(crc32c, values), np.uint32, len(values))
+    """Return the CRC-32C of these values, 0 of the others: a frame without a boot is never a repeat."""
     found = np.zeros(len(values), np.uint32)
-    held = np.flatnonzero(marked)
+    held = np.flatnonzero(_marked(used, len(values)))
     found[held] = [crc32c(values[place]) for place in held.tolist()]
     return found
 

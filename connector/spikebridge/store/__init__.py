@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Self
 
 from spikebridge.database import Database
 from spikebridge.store.audit import AuditPart, AuditRow, Verdict
-from spikebridge.store.findings import FindingsPart, Query
+from spikebridge.store.findings import FINDINGS_BYTES, FindingsPart, Query
 from spikebridge.store.letters import DeadLetter, LettersPart, SinkLetters, letter_entry, record_letter, sink_letter
 from spikebridge.store.schema import FAULTS, SCHEMA, StorePart
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["AuditRow", "DeadLetter", "Query", "SinkLetters", "Store", "Verdict", "letter_entry", "record_letter", "sink_letter"]
+__all__ = [
+    "FINDINGS_BYTES",
+    "AuditRow",
+    "DeadLetter",
+    "Query",
+    "SinkLetters",
+    "Store",
+    "Verdict",
+    "letter_entry",
+    "record_letter",
+    "sink_letter",
+]
 
 
 class Store(FindingsPart, LettersPart, AuditPart):

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from array import array
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from spikebridge.alerts import SEVERITIES, AlertEntry, read_finding
-from spikebridge.errors import StoreError
+from spikebridge.errors import SinkRefused, StoreError
+from spikebridge.store.oldest import last_to_go
 from spikebridge.store.schema import StorePart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from sqlite3 import Connection
 
     from spikebridge.alerts import Finding
 
+FINDINGS_BYTES = 10_000_000_000
+"""So many bytes of findings and their evidence are kept: who makes a sensor spike must not fill the disk."""
+
+_PAGE = 500
+_GIVEN_UP_BYTES = 32_000_000
+"""So many bytes, and those that come, are given up at once: others wait for it, and it needs as much room on the disk."""
 _COLUMNS = "id, kind, version, input, input_offset, ordinal, body"
 _SEVERITY: dict[str, int] = {str(name): number for name, number in SEVERITIES.items()}
 _pack = msgspec.msgpack.Encoder().encode
@@ -38,21 +48,40 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class FindingsPart(StorePart):
     """Write idempotently, ask, and fetch one with its evidence."""
 
-    def write(self, entries: Sequence[AlertEntry]) -> None:
-        """Keep the entries, all or none; an id that is there stays as it is, unless the version is higher (incidents)."""
-        rows = [_row(entry) for entry in entries]
+    def write(self, entries: Sequence[AlertEntry], *, max_bytes: int = FINDINGS_BYTES) -> int:
+        """
+        Keep the entries, all or none; return how many were there already.
+
+        An id that is there stays as it is, unless the version is higher (incidents). Those that came first go where all together hold more
+        than `max_bytes`: of many more, some with each write. `SinkRefused` names what can't be read, once the others are kept.
+        """
+        rows, refused = _rows(entries)
         with self._database.transaction() as connection:
-            connection.executemany(
+            changed = connection.executemany(
                 """INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT (id) DO UPDATE SET version = excluded.version, time_ns = excluded.time_ns, severity = excluded.severity,
                    device = excluded.device, site = excluded.site, rule = excluded.rule, threat = excluded.threat,
                    devices = excluded.devices, body = excluded.body, evidence = excluded.evidence
                    WHERE excluded.version > findings.version""",
                 rows,
-            )
+            ).rowcount
+            came = sum(len(entry.body) + sum(map(len, entry.evidence)) for entry in entries)
+            _give_up(connection, max_bytes, came + _GIVEN_UP_BYTES)
+        known = len(rows) - changed if rows else 0
+        if refused:
+            raise SinkRefused(refused, known=known)
+        return known
 
     def findings(self, query: Query) -> list[AlertEntry]:
         """Return what the query asks for, without evidence."""
+        return list(self.each(query))
+
+    def each(self, query: Query) -> Iterator[AlertEntry]:
+        """
+        Yield what the query finds now, without evidence; who reads slowly holds nothing up, and nothing but a page is in memory.
+
+        An incident that grows meanwhile comes once, as it is by then; what is given up meanwhile doesn't come.
+        """
         where = ["time_ns >= ?", "severity >= ?"]
         asked: list[Any] = [query.since_ns, query.severity]
         if query.device:
@@ -61,10 +90,20 @@ class FindingsPart(StorePart):
         if query.kinds:
             where.append(f"kind IN ({','.join('?' * len(query.kinds))})")
             asked += query.kinds
-        ask = f"SELECT {_COLUMNS} FROM findings WHERE {' AND '.join(where)} ORDER BY time_ns DESC, id LIMIT ?"  # noqa: S608 -- our own text
+        ask = f"SELECT rowid FROM findings WHERE {' AND '.join(where)} ORDER BY time_ns DESC, id LIMIT ?"  # noqa: S608 -- our own text
         with self._database.reading() as connection:
-            rows = connection.execute(ask, (*asked, query.limit)).fetchall()
-        return [_entry(row) for row in rows]
+            found = array("q", (number for (number,) in connection.execute(ask, (*asked, query.limit))))
+        for first in range(0, len(found), _PAGE):
+            page = found[first : first + _PAGE]
+            ask = f"SELECT {_COLUMNS}, rowid FROM findings WHERE rowid IN ({','.join('?' * len(page))})"  # noqa: S608 -- as above
+            with self._database.reading() as connection:
+                rows = {row[-1]: row for row in connection.execute(ask, page)}
+            yield from (_entry(rows[number]) for number in page if number in rows)
+
+    def findings_lost(self) -> int:
+        """Return how many findings were given up for newer ones."""
+        with self._database.reading() as connection:
+            return int(connection.execute("SELECT lost FROM findings_kept").fetchone()[0])
 
     def finding(self, finding_id: str) -> AlertEntry | None:
         """Return one finding with its evidence."""
@@ -103,6 +142,16 @@ class FindingsPart(StorePart):
         return found
 
 
+def _give_up(connection: Connection, most: int, at_once: int) -> None:
+    """Remove the findings that came first, so that the others hold `most` bytes, but not many more than `at_once`."""
+    (held,) = connection.execute("SELECT bytes FROM findings_kept").fetchone()
+    ask = "SELECT rowid, length(body) + length(evidence) FROM findings ORDER BY rowid"
+    last = last_to_go(connection, ask, min(held - most, at_once))
+    lost = connection.execute("DELETE FROM findings WHERE rowid <= ?", (last,)).rowcount
+    if lost:
+        connection.execute("UPDATE findings_kept SET lost = lost + ?", (lost,))
+
+
 class _Rule(msgspec.Struct):
     id: str = ""
     threat: str = ""
@@ -117,7 +166,7 @@ class _Device(msgspec.Struct):
 class _Body(msgspec.Struct):
     """What any finding may say of itself, whatever its kind."""
 
-    time_ns: int = 0
+    time_ns: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
     rule: _Rule = msgspec.field(default_factory=_Rule)
     device: _Device = msgspec.field(default_factory=_Device)
     site: str = ""
@@ -125,6 +174,17 @@ class _Body(msgspec.Struct):
 
 
 _read = msgspec.json.Decoder(_Body).decode
+
+
+def _rows(entries: Sequence[AlertEntry]) -> tuple[list[tuple[Any, ...]], dict[str, str]]:
+    rows = []
+    refused = {}
+    for entry in entries:
+        try:
+            rows.append(_row(entry))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            refused[entry.id] = f"no finding that this version can read: {error}"
+    return rows, refused
 
 
 def _row(entry: AlertEntry) -> tuple[Any, ...]:

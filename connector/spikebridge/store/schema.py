@@ -6,7 +6,7 @@ from spikebridge.database import Database, Faults, Schema
 from spikebridge.errors import StoreError
 
 _VERSION_1 = (
-    # alerts, incidents and decisions; `device` is empty where several are concerned, `devices` is a JSON list of them
+    # alerts and incidents; `device` is empty where several are concerned, `devices` is a JSON list of them
     """CREATE TABLE findings (id TEXT PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, time_ns INTEGER NOT NULL,
        severity INTEGER NOT NULL, device TEXT NOT NULL, site TEXT NOT NULL, rule TEXT NOT NULL, threat TEXT NOT NULL,
        devices TEXT NOT NULL, input INTEGER NOT NULL, input_offset INTEGER NOT NULL, ordinal INTEGER NOT NULL, body BLOB NOT NULL,
@@ -26,7 +26,32 @@ _VERSION_1 = (
     "INSERT INTO audit_head VALUES (0, 0, '')",
 )
 
-SCHEMA = Schema(what="store", application_id=0x5350_4B32, steps=(_VERSION_1,))
+_VERSION_2 = (
+    # the bytes of refused records, kept beside them: to add them up takes as long as reading them
+    "ALTER TABLE letters_lost ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+    "UPDATE letters_lost SET bytes = (SELECT coalesce(sum(length(raw)), 0) FROM letters WHERE kind = 'record')",
+    """CREATE TRIGGER letters_came AFTER INSERT ON letters WHEN new.kind = 'record'
+       BEGIN UPDATE letters_lost SET bytes = bytes + length(new.raw); END""",
+    """CREATE TRIGGER letters_went AFTER DELETE ON letters WHEN old.kind = 'record'
+       BEGIN UPDATE letters_lost SET bytes = bytes - length(old.raw); END""",
+    # every two seconds each sink asks for its own
+    "CREATE INDEX letters_wanted ON letters (place, seq) WHERE wanted = 1",
+)
+
+_VERSION_3 = (
+    # how many findings were given up for newer ones, and the bytes of those that are kept
+    "CREATE TABLE findings_kept (one INTEGER PRIMARY KEY CHECK (one = 0), lost INTEGER NOT NULL, bytes INTEGER NOT NULL)",
+    "INSERT INTO findings_kept SELECT 0, 0, coalesce(sum(length(body) + length(evidence)), 0) FROM findings",
+    """CREATE TRIGGER findings_came AFTER INSERT ON findings
+       BEGIN UPDATE findings_kept SET bytes = bytes + length(new.body) + length(new.evidence); END""",
+    """CREATE TRIGGER findings_changed AFTER UPDATE OF body, evidence ON findings
+       BEGIN UPDATE findings_kept SET bytes = bytes + length(new.body) + length(new.evidence) - length(old.body) - length(old.evidence);
+       END""",
+    """CREATE TRIGGER findings_went AFTER DELETE ON findings
+       BEGIN UPDATE findings_kept SET bytes = bytes - length(old.body) - length(old.evidence); END""",
+)
+
+SCHEMA = Schema(what="store", application_id=0x5350_4B32, steps=(_VERSION_1, _VERSION_2, _VERSION_3))
 FAULTS = Faults(failed=StoreError, full=StoreError, missing=StoreError)
 
 

@@ -89,7 +89,8 @@ def test_what_a_file_is_shows_in_its_content(started: Path, capsys: pytest.Captu
     """A whole directory: configuration, inventory and mappings under any name; the problems of all of them at once."""
     (started / "spikebridge.yaml").rename(started / "z.yaml")
     (started / "more.yml").write_text("devices: [{id: x, clas: y}]\n")
-    (started / "z.yaml").write_text((started / "z.yaml").read_text() + "log: {levl: debug}\n")
+    good = (started / "z.yaml").read_text()
+    (started / "z.yaml").write_text(good + "log: {levl: debug}\n")
     (started / "broken.yaml").write_text("mappings: [\n")
 
     assert cli.main(["check", str(started)]) == 1
@@ -97,7 +98,7 @@ def test_what_a_file_is_shows_in_its_content(started: Path, capsys: pytest.Captu
     assert lines == [
         "broken.yaml:2:1: not YAML: while parsing a flow node, did not find expected node content",
         f"more.yml:1:1: expected one inventory, found another one: {started}/inventory.yaml".replace(f"{started}/", ""),
-        'z.yaml:44:7: log.levl: unknown key; did you mean "level"?',
+        f'z.yaml:{len(good.splitlines()) + 1}:7: log.levl: unknown key; did you mean "level"?',
     ]
 
 
@@ -203,11 +204,25 @@ def test_publish_refuses_mappings_that_fail_their_own_tests(started: Path, capsy
     assert "a 50 ms packet burst is a DDoS burst" in capsys.readouterr().err
 
 
+def test_publish_refuses_a_correlation_over_several_sites_for_kafka(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alerts are spread by site there: each instance would find its own part of the incident, under the id of the whole."""
+    config = started / "spikebridge.yaml"
+    kafka = "logs:\n  plant: {type: kafka, servers: ['127.0.0.1:1'], topics: [spikes]}\n"
+    config.write_text(config.read_text() + kafka)
+    (started / "mappings" / "wide.yaml").write_text(
+        "correlations:\n- {id: everywhere, type: value_count, rules: ['*'], condition: {field: device, gte: 3}, timespan: 10m,"
+        " threat_type: Spread, severity: High}\n"
+    )
+
+    assert cli.main(["publish", "--config", str(config)]) == 2
+    assert "correlation everywhere: group-by: expected site or device among the fields" in capsys.readouterr().err
+
+
 def test_publish_takes_named_files_in_place_of_the_configured_ones(started: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The inventory stays that of the configuration."""
     assert cli.main(["publish", "--config", str(started / "spikebridge.yaml"), str(shipped_mappings())]) == 0
 
-    assert capsys.readouterr().out == "revision 1 published: 24 rules, 7 incident rules, 2 devices\n"
+    assert capsys.readouterr().out == "revision 1 published: 39 rules, 8 incident rules, 2 devices\n"
 
 
 def test_a_wrong_file_publishes_nothing(started: Path, capsys: pytest.CaptureFixture[str]) -> None:

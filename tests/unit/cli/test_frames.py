@@ -53,6 +53,16 @@ def test_a_file_of_frames_is_shown_and_its_broken_one_explained(tmp_path: Path, 
     assert tick == {"at": len(GOOD) + 80, "role": "tick", "time": "2026-09-21T14:13:20.000000000Z", "revision": 8}
 
 
+def test_a_frame_says_how_much_evidence_it_carries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only one that carries some."""
+    path = tmp_path / "some.spk"
+    path.write_bytes(GOOD + encode_events(Head(device="cam-1", start_ns=START), [48], [0], evidence=b"seen it"))
+
+    assert cli.main(["frames", str(path)]) == 0
+
+    assert [frame.get("evidence_bytes") for frame in lines(capsys)] == [None, 7]
+
+
 def test_a_log_is_shown_with_offsets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Read only, from the first record kept; all good exits 0."""
     with Spool(tmp_path) as spool:
@@ -73,3 +83,10 @@ def test_a_log_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureF
 
     assert not (tmp_path / "none").exists()
     assert capsys.readouterr().err
+
+
+def test_a_topic_is_not_taken_for_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """`send` knows `kafka:NAME`, so people try it here."""
+    assert cli.main(["frames", "kafka:plant"]) == 2
+
+    assert 'expected a file, - or spool:DIR, found "kafka:plant"' in capsys.readouterr().err

@@ -33,6 +33,15 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"spikebridge {name}" in text.partition("example:")[2]
 
 
+def test_a_command_of_a_command_shows_the_examples_that_are_its(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of its neighbours are left to them."""
+    assert cli.main(["setup", "kafka", "--help"]) == 0
+
+    examples = capsys.readouterr().out.partition("example:\n")[2].splitlines()
+    assert examples
+    assert all(line.startswith("  spikebridge setup kafka ") for line in examples)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_and_the_table_say_the_same(name: str) -> None:
     """The table of commands is written by hand so that it needs no import; it can't drift from the modules."""

@@ -90,6 +90,47 @@ def test_what_cannot_be_read_is_told_and_sent_all_the_same(site: Path, capsys: p
     }
 
 
+@pytest.mark.parametrize("more", [[], ["--live"], ["--recording"]])
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"t,device,dir,len\n1,cam,o,60\n" + LINES.encode(), "night:1: expected frames, or lines of JSON"),
+        (
+            b"\n\nnonsense\n",
+            'night:3: expected frames, or lines of JSON that begin with { or [, found "nonsense": nothing was sent',
+        ),
+        (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00" * 10, "\\x02\\x00\\x04\\x00"),
+        (b"5\n", 'found "5"'),
+    ],
+    ids=["table", "words", "capture", "number"],
+)
+def test_what_is_neither_frames_nor_lines_is_refused_whole(
+    data: bytes, found: str, more: list[str], site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table by mistake would be a dead letter for each of its lines; not even a spool is made for it."""
+    (site / "night").write_bytes(data)
+
+    assert cli.main(["send", "night", "--to", "spool:data", *more]) == 2
+    captured = capsys.readouterr()
+    assert (found in captured.err, captured.out) == (True, "")
+    assert "captures, tables and series are for `spikebridge sense`" in captured.err
+    assert not (site / "data").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--recording"]])
+def test_standard_input_that_is_neither_is_refused_too(more: list[str], site: Path) -> None:
+    """Before anything of it is appended."""
+    done = piped(["send", "-", "--to", "spool:data", *more], b"t,device\n" * 100_000)
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(
+        b"spikebridge: standard input:1: expected frames, or lines of JSON that begin with { or [, found"
+    )
+    assert len(done.stderr.splitlines()) == 1
+    with Spool(site / "data") as spool:
+        assert (spool.bounds(), spool.recordings()) == ((0, 0), [])
+
+
 def test_standard_input_happens_now(site: Path) -> None:
     """Frames or lines from a pipe are appended to the live log; with `--recording` they are a log of their own."""
     frames = b"".join(encode_events(Head(device="cam", start_ns=1, seq=seq), [42], [0]) for seq in range(3))
@@ -114,8 +155,10 @@ def test_ticks_from_outside_are_left_out(site: Path, capsys: pytest.CaptureFixtu
 
 def test_a_log_of_another_kind_is_refused(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The message says what is expected."""
-    assert cli.main(["send", "spikes.jsonl", "--to", "kafka:spikes"]) == 2
-    assert '--to: expected spool:DIR, found "kafka:spikes"' in capsys.readouterr().err
+    assert cli.main(["send", "spikes.jsonl", "--to", "mqtt:spikes"]) == 2
+    assert '--to: expected spool:DIR or kafka:NAME, found "mqtt:spikes"' in capsys.readouterr().err
+    assert cli.main(["send", "spikes.jsonl", "--to", "kafka:plant"]) == 2
+    assert '--to: expected the name of a Kafka log, found "plant"; the configuration has none' in capsys.readouterr().err
 
 
 def test_status_shows_where_everything_stands(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +187,7 @@ def test_status_beside_a_running_service_shows_what_is_wrong(site: Path, capsys:
     with Service(load_config(site / "spikebridge.yaml", {})) as service:
         running = Thread(target=service.run, args=(stop,))
         running.start()
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while cli.main(["status", "--data", "data"]) == 0 and time.monotonic() < give_up:
             capsys.readouterr()
             time.sleep(0.1)
@@ -160,7 +203,9 @@ def test_status_beside_a_running_service_shows_what_is_wrong(site: Path, capsys:
 def test_status_of_what_is_not_there_is_an_error(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line, with exit code 2."""
     assert cli.main(["status", "--data", "nowhere"]) == 2
-    assert "there is no spool at nowhere" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no spool at nowhere" in said
+    assert "a service that runs makes it; --data or --config names where" in said
 
 
 @pytest.mark.parametrize(("shape", "key"), [("json", "kind"), ("ecs", "@timestamp"), ("stix", "objects")])
@@ -185,6 +230,19 @@ def test_a_pipe_converts_as_its_file_does(site: Path, capsys: pytest.CaptureFixt
 
     assert done.stdout.decode() == capsys.readouterr().out
     assert done.returncode == 1
+
+
+def test_keys_that_are_not_read_are_told_where_nothing_comes_of_them(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the documents, not among them; they are ignored, so it is no error."""
+    (site / "wrong.jsonl").write_text('{"device_id": "cam", "neuron": 42, "spike_count": null}\n')
+
+    assert cli.main(["convert", "wrong.jsonl", "--mappings", "burst.yaml"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "wrong.jsonl: 1 JSON object has the key `neuron`, which is not read; did you mean `neuron_id`?",
+        "wrong.jsonl: 1 object with such keys holds no spike: neither `neuron_id` nor `spike_count` is there",
+    ]
 
 
 def test_incidents_are_converted_too(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,10 +270,11 @@ def test_wrong_mappings_are_told_with_their_place(site: Path, capsys: pytest.Cap
 
 
 def outcome(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Return what `backtest --json` says."""
+    """Return what `backtest --json` says; of a recording that has parts that can't be read the exit says so."""
     capsys.readouterr()
-    assert cli.main(["backtest", *arguments, "--json"]) == 0
+    status = cli.main(["backtest", *arguments, "--json"])
     (told,) = documents(capsys.readouterr().out)
+    assert status == (1 if "--recording" in arguments and told["refused"] else 0)
     return told
 
 
@@ -227,6 +286,32 @@ def test_gained_and_lost_alerts_are_shown_by_rule_and_device(site: Path, capsys:
     assert [(line["rule"], line["device"], line["count"]) for line in told["gained"]] == [("scan", "arm", 1)]
     assert [(line["rule"], line["device"], line["count"]) for line in told["lost"]] == [("burst", "cam", 1)]
     assert "neuron 42" in told["lost"][0]["examples"][0]["explanation"]
+
+
+def test_what_a_recording_holds_that_cannot_be_read_is_told(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """How much, and why of the first; a change judged without it is judged by less than was asked."""
+    assert cli.main(["backtest", "burst.yaml", "scan.yaml", "--recording", "spikes.jsonl"]) == 1
+    out = capsys.readouterr().out
+    assert "2 parts of records can't be read, and count for nothing here:\n  partition 0, record 1: " in out
+
+    (site / "bad.jsonl").write_text(LINES + "no\n" * 30)
+    assert cli.main(["backtest", "burst.yaml", "scan.yaml", "--recording", "bad.jsonl"]) == 1
+    out = capsys.readouterr().out
+    assert (out.count("  partition 0, record "), "  and 22 more\n" in out) == (10, True)
+    told = outcome(["burst.yaml", "scan.yaml", "--recording", "bad.jsonl"], capsys)
+    assert (told["refused"], [one["offset"] for one in told["refusals"]]) == (32, [1, 3, *range(4, 12)])
+
+    (site / "good.jsonl").write_text(LINES.splitlines()[0] + "\n")
+    assert cli.main(["backtest", "burst.yaml", "scan.yaml", "--recording", "good.jsonl"]) == 0
+    assert "can't be read" not in capsys.readouterr().out
+
+
+def test_no_alerts_are_computed_from_what_is_no_recording(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table by mistake isn't a night without alerts."""
+    (site / "flows.csv").write_text("ts,device,value\n" * 50)
+    assert cli.main(["backtest", "burst.yaml", "scan.yaml", "--recording", "flows.csv"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, "flows.csv: expected frames, or lines of JSON" in captured.err) == ("", True)
 
 
 def test_a_renamed_rule_is_no_loss(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

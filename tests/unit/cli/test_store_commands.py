@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -24,6 +25,8 @@ from spikebridge.alerts import (
     incident_entry,
     read_finding,
 )
+from spikebridge.app.status import StageStatus, Status, write_status
+from spikebridge.cli import deadletters
 from spikebridge.logs import Cursor
 from spikebridge.logs.spool import Spool
 from spikebridge.store import Store, record_letter, sink_letter
@@ -118,6 +121,19 @@ def run(data: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return err if code == cli.USAGE else out
 
     return command
+
+
+def test_a_table_says_that_older_alerts_were_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fifty are the default; who named a number knows."""
+    with Store(tmp_path) as store:
+        store.write([alert(f"{number:08d}", "High", "cam-1", number) for number in range(60)])
+    for more, told in ([], "alerts: the newest 50; --limit N shows more\n"), (["--limit", "55"], ""), (["--json"], ""):
+        assert cli.main(["alerts", "--data", str(tmp_path), *more]) == 0
+        assert capsys.readouterr().err == told
+    with Store(tmp_path) as store:
+        store.write([], max_bytes=1)
+    assert cli.main(["alerts", "--data", str(tmp_path)]) == 0
+    assert "alerts: 60 that came first were given up for newer ones" in capsys.readouterr().err
 
 
 def test_alerts_are_listed_newest_first_and_can_be_narrowed(run: Run) -> None:
@@ -236,12 +252,106 @@ def test_a_record_is_retried_by_appending_it_and_an_alert_by_asking_its_sink(run
 
         assert run("deadletters", "retry", "--all") == (
             "1 appended to the spike log again\n"
-            "1 belong to a recording: mend the file and send it again\n"
+            "1 left, of a recording or a log that is not read any more: mend what it holds and send it\n"
             "1 will be delivered again by `spikebridge run`\n"
         )
         assert [record.value for record in spool.poll(0, 1_000)] == [b"live"]
-        assert [letter.id for letter in store.wanted("splunk")] == [sinks.id]
+        assert [entry.id for entry in store.wanted("splunk", 9)] == ["a1b2c3d4-1"]
         assert [letter.raw for letter in store.letters(kind="record")] == [b"past"]
+
+
+def test_letters_are_retried_by_their_ids(run: Run, data: Path) -> None:
+    """A record and what a sink refused at once; a letter named twice is one."""
+    with Store(data) as store, Spool(data) as spool:
+        record = record_letter(spool.id, 0, 17, 0, ("x", b"live"), NOON)
+        refused = sink_letter("splunk", alert("a1b2c3d4-1", "High", "cam-1", 1), "no such index", NOON)
+        store.bury([record, refused])
+
+        assert run("deadletters", "retry", record.id, refused.id, record.id[:12]) == (
+            "1 appended to the spike log again\n1 will be delivered again by `spikebridge run`\n"
+        )
+        assert [one.value for one in spool.poll(0, 1_000)] == [b"live"]
+        assert [entry.id for entry in store.wanted("splunk", 9)] == ["a1b2c3d4-1"]
+        store.bury([record])
+        assert run("deadletters", "retry", record.id) == "1 appended to the spike log again\n"
+
+
+def test_records_are_retried_a_part_at_a_time_in_the_order_in_which_they_came(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They may hold a gigabyte; here two are a part. Where the log takes no more, what it took is no letter any more, as the audit log says."""
+    monkeypatch.setattr(deadletters, "PART_RECORDS", 2)
+    config = tmp_path / "spikebridge.yaml"
+    config.write_text(f"data: {data}\nspool: {{size: 5KB}}\n", encoding="utf-8")
+    retry = ["deadletters", "retry", "--all", "--config", str(config)]
+    with Store(data) as store, Spool(data) as spool:
+        letters = [record_letter(spool.id, 0, offset, 0, ("x", b"%d" % offset * 1_000), NOON) for offset in range(7)]
+        store.bury(letters)
+
+        assert cli.main(retry) == cli.USAGE
+        assert "full" in capsys.readouterr().err
+        assert [record.value[:1] for record in spool.poll(0, 1 << 20)] == [b"0", b"1", b"2", b"3"]
+        assert [letter.raw[:1] for letter in store.letters()] == [b"6", b"5", b"4"]
+        assert [json.loads(row.detail) for row in store.audit(9)] == [
+            {"letters": [letter.id for letter in part]} for part in (letters[2:4], letters[:2])
+        ]
+
+
+def test_many_bytes_are_a_part_too(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few records they are: the audit log has a row for each part."""
+    monkeypatch.setattr(deadletters, "PART_BYTES", 10)
+    with Store(data) as store, Spool(data) as spool:
+        store.bury([record_letter(spool.id, 0, offset, 0, ("x", bytes(6)), NOON) for offset in range(5)])
+
+        assert run("deadletters", "retry", "--all") == "5 appended to the spike log again\n"
+        assert [len(json.loads(row.detail)["letters"]) for row in store.audit(9)] == [1, 2, 2]
+
+
+def test_a_letter_that_this_version_can_not_read_is_not_asked_for(run: Run, data: Path) -> None:
+    """It is named with what to do, and its neighbour is asked for."""
+    known = alert("a1b2c3d4-1", "High", "cam-1", 1)
+    kind: Any = "decision"
+    newer = sink_letter("console", known._replace(kind=kind), "no such index", NOON)
+    with Store(data) as store:
+        store.bury([sink_letter("splunk", known, "no such index", NOON), newer])
+        told = run("deadletters", "retry", "--all")
+        assert told.startswith(
+            f"left: dead letter {newer.id}: expected an alert or an incident as this version knows them, found"
+        )
+        assert told.endswith("upgrade this one, or drop the letter\n1 will be delivered again by `spikebridge run`\n")
+        assert {letter.place: letter.wanted for letter in store.letters()} == {"splunk": True, "console": False}
+    assert newer.id not in run("audit", "list", "--json")
+
+
+def test_that_nobody_delivers_to_a_sink_is_told(run: Run, data: Path) -> None:
+    """A letter waits in the store of one instance: a sink's stage over another store never sees it."""
+    with Store(data) as store:
+        store.bury(
+            [sink_letter(name, alert("a1b2c3d4-1", "High", "cam-1", 1), "too large", NOON) for name in ("siem", "console")]
+        )
+        told = "2 will be delivered again by `spikebridge run`\n"
+        assert run("deadletters", "retry", "--all") == told
+
+        status = Status(pid=os.getpid(), started_ns=1, running=True, version="1")
+        stages = ["spikes", "deliver:console"]
+        named = msgspec.structs.replace(status, stages=[StageStatus(name=name, error="") for name in stages])
+        write_status(data, stages, named)
+        assert run("deadletters", "retry", "--all") == (
+            f"{told}no service that runs over {data} has the stage deliver:siem: its letters wait for one, "
+            "which may be `spikebridge run --stages deliver:siem --once` with this `data`\n"
+        )
+
+
+def test_no_spool_is_made_to_retry_a_record(run: Run, data: Path) -> None:
+    """A new one would be another log, that no service reads: the letter stays."""
+    with Store(data) as store:
+        letter = record_letter("log", 0, 17, 0, ("x", b"live"), NOON)
+        store.bury([letter])
+
+    assert f"there is no spool at {data}" in run("deadletters", "retry", "--all", code=2)
+    assert not (data / "spool.db").exists()
+    with Store(data, read_only=True) as store:
+        assert store.letters() == [letter]
 
 
 def test_audit_verify_finds_what_was_changed(run: Run, data: Path) -> None:
@@ -273,3 +383,16 @@ def test_a_sink_that_will_not_come_back_is_forgotten(run: Run, data: Path) -> No
     with Spool(data) as spool:
         assert spool.cursors() == {}
     assert json.loads(run("audit", "list", "--json"))["detail"] == '{"reader":"deliver:splunk"}'
+
+
+def test_on_kafka_a_forgotten_sink_is_a_consumer_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its positions are the brokers' to remove, so the command for that is told; no spool is looked for."""
+    monkeypatch.chdir(tmp_path)
+    log = {"type": "kafka", "servers": ["127.0.0.1:1", "127.0.0.1:2"], "topics": ["spikes"]}
+    (tmp_path / "spikebridge.yaml").write_text(json.dumps({"tenant": "acme", "logs": {"plant": log}}))
+
+    assert cli.main(["forget", "deliver:splunk"]) == 2
+    command = "--bootstrap-server 127.0.0.1:1,127.0.0.1:2 --delete --group spikebridge-acme.deliver.splunk"
+    assert capsys.readouterr().err.endswith(f"kafka-consumer-groups.sh {command}\n")

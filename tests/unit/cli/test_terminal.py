@@ -62,3 +62,29 @@ def test_a_table_is_as_wide_as_it_needs_to_be(capsys: pytest.CaptureFixture[str]
     print_table(("name", "lag"), [("store", 0), ("a\x1bb", 12)])
 
     assert capsys.readouterr().out == "NAME    LAG\nstore   0\na\\x1bb  12\n"
+
+
+class Terminal(io.StringIO):
+    """Takes what is printed, as a terminal."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+
+def test_on_a_terminal_the_last_column_goes_on_below_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between words, and only where there is room for some; elsewhere a row is a line, for programs."""
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("store", "what alerts and explain read, and replay"), ("file", "")]
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        with contextlib.redirect_stdout(stream):
+            print_table(("name", "summary"), rows)
+    assert terminal.getvalue() == ("NAME   SUMMARY\nstore  what alerts and explain read, and\n       replay\nfile\n")
+    assert pipe.getvalue() == "NAME   SUMMARY\nstore  what alerts and explain read, and replay\nfile\n"
+
+    monkeypatch.setenv("COLUMNS", "20")
+    narrow = Terminal()
+    with contextlib.redirect_stdout(narrow):
+        print_table(("name", "summary"), rows)
+    assert narrow.getvalue() == pipe.getvalue()

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from spikebridge import metrics as numbers
 from spikebridge.alerts import Alert, AlertEntry, Cursor, DeviceInfo, RuleInfo, alert_entry
-from spikebridge.delivery import BATCH_ENTRIES, Delivery, Filter, Surroundings, without_repeats
-from spikebridge.errors import LogError
+from spikebridge.delivery import POLL_ENTRIES, Batch, Delivery, Surroundings, without_repeats
+from spikebridge.errors import LogError, SinkDenied, SinkTooLarge, SinkUnavailable
+from spikebridge.filter import Filter
 from spikebridge.logs import Commit
 from spikebridge.metrics import Metrics
 from spikebridge.testing import FakeClock, FlakySink, MemoryLetters, MemoryLog, MemorySink
@@ -135,12 +136,9 @@ def test_a_sink_that_is_away_is_tried_again_with_growing_waits() -> None:
     assert [round(wait, 3) for wait in here.waits] == [0.075, 0.15, 0.3, 0.6, 1.2, 2.4, 4.8]
     assert delivery.health()[1:] == (False, 0, 1, here.log.alerts[0].append_ns, "away for a while")
     assert here.metrics.value(numbers.SINK_UP, sink="a") == 0
-    delivery.measure()
-    assert here.metrics.value(numbers.SINK_LAG, sink="a") == 1
-    assert here.metrics.value(numbers.SINK_OLDEST, sink="a") > 10
     assert delivery.health().trouble(here.clock()) == ""
     minutes = delivery.health().trouble(here.clock() + 120 * SECOND)
-    assert minutes == "sink a: 1 entries wait, the oldest for 130 s: away for a while"
+    assert minutes == "1 entries wait, the oldest for 130 s: away for a while"
     here.stop_after, sink.away = 1_000, 0
     assert delivery.drain()
     assert ids(sink.findings) == ["0-1-0"]
@@ -206,16 +204,87 @@ def test_a_mistake_in_a_sink_is_tried_again_and_said() -> None:
     class Mistaken(MemorySink):
         attempts = 0
 
-        def write(self, findings: Sequence[AlertEntry]) -> None:
+        def write(self, findings: Sequence[AlertEntry]) -> int:
             self.attempts += 1
             if self.attempts == 1:
                 raise KeyError("oops")
-            super().write(findings)
+            return super().write(findings)
 
     here, sink = Fixture(), Mistaken()
     here.append(an_entry(1))
     assert here.delivery(sink).drain()
     assert (ids(sink.findings), len(here.waits)) == (["0-1-0"], 1)
+
+
+class Partial(MemorySink):
+    """A sink that answers each write with the next of `answers`; what an answer doesn't hold back is kept."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        """Take the answers in this order, then take everything."""
+        super().__init__()
+        self.answers = list(answers)
+        self.sizes: list[int] = []
+
+    def write(self, findings: Sequence[AlertEntry]) -> int:
+        """Answer."""
+        self.sizes.append(len(findings))
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, SinkUnavailable) and answer.undelivered is not None:
+            held = {*answer.undelivered, *answer.refused}
+            super().write([entry for entry in findings if entry.id not in held])
+        if answer:
+            raise answer
+        return super().write(findings)
+
+
+def test_only_what_was_not_taken_is_written_again() -> None:
+    """One answer may take, refuse and put off entries of one batch."""
+    answer = SinkUnavailable("queue full", undelivered={"0-2-0", "0-4-0"}, refused={"0-3-0": "no field"})
+    here, sink = Fixture(), Partial(answer)
+    here.append(*(an_entry(offset) for offset in range(1, 6)))
+    assert here.delivery(sink).drain()
+    assert ids(sink.findings) == ["0-1-0", "0-5-0", "0-2-0", "0-4-0"]
+    assert [reason for _, reason in here.letters.kept.values()] == ["no field"]
+    assert sink.sizes == [5, 2]
+
+
+def test_a_batch_that_is_too_large_goes_in_parts_and_one_entry_alone_is_put_aside() -> None:
+    """Nothing is lost and nothing waits for what will never fit."""
+
+    class Small(MemorySink):
+        def write(self, findings: Sequence[AlertEntry]) -> int:
+            if len(findings) > 2 or any(entry.id == "0-3-0" for entry in findings):
+                raise SinkTooLarge("413")
+            return super().write(findings)
+
+    here, sink = Fixture(), Small()
+    here.append(*(an_entry(offset) for offset in range(1, 8)))
+    assert here.delivery(sink).drain()
+    assert ids(sink.findings) == [f"0-{offset}-0" for offset in (1, 2, 4, 5, 6, 7)]
+    assert [(entry.id, reason) for entry, reason in here.letters.kept.values()] == [("0-3-0", "413")]
+
+
+def test_a_sink_says_how_long_it_is_to_be_left_alone() -> None:
+    """`Retry-After` and refused credentials outweigh the host's own shorter wait."""
+    here, sink = Fixture(), Partial(SinkUnavailable("busy", after_s=17), SinkDenied("wrong key"))
+    here.append(an_entry(1))
+    assert here.delivery(sink).drain()
+    assert here.waits == [17, 300]
+
+
+def test_what_a_sink_had_already_is_counted() -> None:
+    """A repeat that the server recognised is delivered, and says so."""
+
+    class Knowing(MemorySink):
+        def write(self, findings: Sequence[AlertEntry]) -> int:
+            super().write(findings)
+            return 2
+
+    here = Fixture()
+    here.append(*(an_entry(offset) for offset in range(1, 6)))
+    assert here.delivery(Knowing()).drain()
+    assert here.metrics.value(numbers.KNOWN, sink="a") == 2
+    assert here.metrics.value(numbers.DELIVERED, sink="a") == 5
 
 
 def test_a_log_that_fails_for_a_while_repeats_no_write() -> None:
@@ -248,28 +317,133 @@ def test_a_filter_passes_what_is_severe_enough_of_its_sites_and_kinds() -> None:
     assert here.log.cursor("deliver:a") == Cursor(4, {0: (3, 0)})
 
 
+def test_what_no_version_of_ours_wrote_is_the_sinks_to_refuse() -> None:
+    """A filter looks into entries: one that can't be read must not stand in the way of all that come after it."""
+    here, sink = Fixture(), MemorySink()
+    bodies = (b"rubbish", b'{"x":' + b"[" * 5_000, an_entry(1).body.replace(b"cam", b"\xff"))
+    strangers = [an_entry(number)._replace(id=f"strange-{number}", body=body) for number, body in enumerate(bodies, 1)]
+    here.append(*strangers, an_entry(9))
+    assert here.delivery(sink, where=Filter(severity="High")).drain()
+    assert ids(sink.findings) == ["strange-1", "strange-2", "strange-3", "0-9-0"]
+
+
+class TrimmedLog(MemoryLog):
+    """A log whose entries before `first` are gone."""
+
+    first = 0
+
+    def alert_bounds(self) -> tuple[int, int]:
+        """Begin at what is left."""
+        return self.first, super().alert_bounds()[1]
+
+    def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
+        """Leave out what is gone."""
+        return super().poll_alerts(max(position, self.first), limit)
+
+
 def test_what_retention_took_is_counted() -> None:
     """A sink that was away for longer than the log keeps does not go on in silence."""
+    here, sink = Fixture(), MemorySink()
+    here.log = log = TrimmedLog(here.clock)
+    here.append(*(an_entry(offset) for offset in range(4)))
+    delivery = here.delivery(sink)
+    log.first = 2
+    assert delivery.drain()
+    assert ids(sink.findings) == ["0-2-0", "0-3-0"]
+    assert here.metrics.value(numbers.MISSED, sink="a") == 2
 
-    class Trimmed(MemoryLog):
+
+def test_offsets_that_hold_no_entry_are_not_missed() -> None:
+    """In a topic lie records of others, and the ends of their transactions: only what retention took is a loss."""
+
+    class Gap(MemoryLog):
         def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
-            return super().poll_alerts(max(position, 2), limit)
+            return [entry for entry in super().poll_alerts(position, limit) if entry.offset not in (0, 1)]
 
     here, sink = Fixture(), MemorySink()
-    here.log = Trimmed(here.clock)
+    here.log = Gap(here.clock)
     here.append(*(an_entry(offset) for offset in range(4)))
     assert here.delivery(sink).drain()
     assert ids(sink.findings) == ["0-2-0", "0-3-0"]
-    assert here.metrics.value(numbers.MISSED, sink="a") == 2
+    assert here.metrics.value(numbers.MISSED, sink="a") == 0
+
+
+class GreedySink(MemorySink):
+    """A memory sink that asks for another batch; `sizes` are those that it was given."""
+
+    def __init__(self, batch: Batch) -> None:
+        """Begin closed and empty."""
+        super().__init__()
+        self.batch = batch
+        self.sizes: list[int] = []
+
+    def write(self, findings: Sequence[AlertEntry]) -> int:
+        """Keep them."""
+        self.sizes.append(len(findings))
+        return super().write(findings)
+
+
+def test_a_sink_gets_batches_of_its_own_size() -> None:
+    """However the log hands out its portions; the cursor moves once for each batch."""
+    here, sink = Fixture(), GreedySink(Batch(1_200))
+    here.append(*(an_entry(offset) for offset in range(2_500)))
+    assert here.delivery(sink).drain()
+    assert sink.sizes == [1_200, 1_200, 100]
+
+    small = GreedySink(Batch(2))
+    assert here.delivery(small, "b").step() == 2
+
+
+def test_a_batch_ends_with_the_portion_that_makes_it_heavy() -> None:
+    """Evidence counts: it is held in memory whether the sink wants it or not."""
+    here, sink = Fixture(), GreedySink(Batch(10_000, bytes=2_500_000))
+    here.append(*(an_entry(offset)._replace(evidence=(b"x" * 2_000,)) for offset in range(2_500)))
+    assert here.delivery(sink).drain()
+    assert sink.sizes == [1_000, 1_000, 500]
+
+
+def test_a_batch_ends_where_the_log_can_be_read_no_further() -> None:
+    """What was read goes out; the trouble is met when the next batch begins with it."""
+
+    class Broken(MemoryLog):
+        def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
+            if position >= POLL_ENTRIES:
+                raise LogError("a record of a newer version")
+            return super().poll_alerts(position, limit)
+
+    here, sink = Fixture(stop_after=1), GreedySink(Batch(2_000))
+    here.log = Broken(here.clock)
+    here.append(*(an_entry(offset) for offset in range(2_500)))
+    delivery = here.delivery(sink)
+    assert delivery.step() == POLL_ENTRIES
+    assert delivery.health().up
+    assert delivery.step() == 0
+    assert delivery.health().error == "a record of a newer version"
+
+
+def test_what_retention_takes_between_two_portions_is_counted() -> None:
+    """A gap begins a batch, so that it is seen."""
+
+    class Trimmed(TrimmedLog):
+        def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
+            self.first = 510 if position else 0
+            return super().poll_alerts(position, limit)
+
+    here, sink = Fixture(), GreedySink(Batch(2_000))
+    here.log = Trimmed(here.clock)
+    here.append(*(an_entry(offset) for offset in range(1_200)))
+    assert here.delivery(sink).drain()
+    assert sink.sizes == [500, 690]
+    assert here.metrics.value(numbers.MISSED, sink="a") == 10
 
 
 def test_run_opens_delivers_and_closes() -> None:
     """A stop between two batches ends it with the sink closed."""
     here, sink = Fixture(stop_after=1), MemorySink()
-    here.append(*(an_entry(offset) for offset in range(BATCH_ENTRIES + 1)))
+    here.append(*(an_entry(offset) for offset in range(POLL_ENTRIES + 1)))
     delivery = here.delivery(sink)
     delivery.run()
-    assert len(sink.findings) == BATCH_ENTRIES + 1
+    assert len(sink.findings) == POLL_ENTRIES + 1
     assert not sink.opened
 
 

@@ -91,3 +91,14 @@ def test_a_picture_holds_no_control_characters_but_its_own(height: int) -> None:
     assert not {"\x07", "\x9b", "\u202e"} & set(drawn)
     assert "\x1b[2J" not in drawn
     assert "\x1b]0;" not in drawn
+
+
+def test_a_terminal_of_80_columns_shows_ids_times_and_severities_whole() -> None:
+    """An id that is cut off is none that `explain` takes; there the reason gives way."""
+    stream = io.StringIO()
+    with Picture("title", Console(file=stream, force_terminal=True, width=80, height=24)) as picture:
+        picture.show(MOMENT)
+    drawn = stream.getvalue()
+
+    assert [text for text in ("0c0a8f1e", "14:13:20", "Critical", "DDoS\\x07_Burst (incident)") if text not in drawn] == []
+    assert "20 spikes" not in drawn

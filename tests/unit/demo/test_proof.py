@@ -16,8 +16,10 @@ from spikebridge.demo.directory import TENANT, prepare
 from spikebridge.demo.episodes import LIVE
 from spikebridge.demo.play import Demo, Kill
 from spikebridge.demo.proof import prove
+from spikebridge.demo.sensed import MODEL
+from spikebridge.detect.load import load_models
 from spikebridge.errors import SpikebridgeError
-from spikebridge.limits import SECOND
+from spikebridge.limits import SECOND, Limits
 from spikebridge.mapping.evidence import Identity
 from spikebridge.mapping.load import load
 from spikebridge.mapping.rules import rule_set_content
@@ -47,7 +49,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     """Give a demonstration whose spikes were matched and whose alerts are in the store."""
     place = prepare(tmp_path / "demo")
     with Demo(place) as demo, Store(place.directory) as store:
-        demo.spool.publish(rule_set_content(load([shipped_mappings()], place.inventory).rule_set))
+        models = load_models([MODEL], None)
+        loaded = load([shipped_mappings()], place.inventory, Limits(), models)
+        demo.spool.publish(rule_set_content(loaded.rule_set))
         plan = site.live(5, time.time_ns() - 30 * SECOND, SECOND, repeats=False)
         for slots in (range(50), range(50, 150)):
             demo.spool.append([value for slot in slots for value in site.records(plan, slot)])
@@ -77,6 +81,7 @@ def test_a_store_that_holds_everything_is_proven(demo: Demo) -> None:
     assert proof.spikes > 10_000
     assert proof.latency.alerts == sum(proof.alerts.values())
     assert "0 alerts lost, 0 differ, 0 too many" in summary(demo, proof)
+    assert max(map(len, summary(demo, proof).splitlines())) < 80
 
 
 def test_one_lost_alert_is_seen(demo: Demo) -> None:

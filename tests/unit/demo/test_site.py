@@ -11,8 +11,10 @@ import pytest
 from spikebridge.canonical import sha256
 from spikebridge.demo import site
 from spikebridge.demo.episodes import HOUR, HOURS, LIVE, Burst, Episode
+from spikebridge.demo.sensed import KINDS, MODEL
+from spikebridge.detect.load import load_models
 from spikebridge.incidents import Correlator
-from spikebridge.limits import MINUTE, SECOND
+from spikebridge.limits import MINUTE, SECOND, Limits
 from spikebridge.mapping.engine import alerts_of
 from spikebridge.mapping.evidence import Identity
 from spikebridge.mapping.load import load
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
     from spikebridge.demo.site import Plan
 
 NOW = 1_790_000_000_000_000_000
-SHIPPED = load([Path(__file__).parents[3] / "mappings"], Path(site.__file__).with_name("site.yaml"))
+SHIPPED = load(
+    [Path(__file__).parents[3] / "mappings"],
+    Path(site.__file__).with_name("site.yaml"),
+    Limits(),
+    load_models([MODEL], None),
+)
 LIVE_SLOTS = 200
 NIGHT_SLOTS = 720
 
@@ -78,7 +85,7 @@ def test_an_episode_is_the_same_wherever_slots_cut_it() -> None:
     assert pairs(first) == set().union(*(episode.alerts for episode in LIVE))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
 def test_a_night_gives_beacons_silence_recruitment_and_one_incident_for_a_dead_switch(seed: int) -> None:
     """What takes hours is found in a recording, and nothing else is found there."""
     found = alerts(log_of(site.night(seed, NOW), range(NIGHT_SLOTS)), live=False)
@@ -113,13 +120,21 @@ def test_a_plan_that_repeats_begins_again() -> None:
     assert list(plan._replace(repeat_ns=0).during(again, again + SECOND)) == []
 
 
+def test_each_episode_is_told_in_the_one_slot_in_which_it_begins() -> None:
+    """In their order, and anew in each round."""
+    plan = site.live(3, NOW, 5 * SECOND, repeats=True)
+
+    assert [name for slot in range(2 * 50 * len(LIVE)) for name in plan.begun(slot)] == 2 * [one.name for one in LIVE]
+
+
 def test_devices_are_those_of_the_inventory_and_peers_are_reserved_or_inside() -> None:
     """No packet ever reaches the addresses that the demonstration names."""
     known = {device.info.id: device.info for device in SHIPPED.rule_set.devices}
     addresses = {address for info in known.values() for address in info.addresses}
     bursts: list[Burst] = [burst for episode in [*LIVE, *(one for _, one in HOURS)] for burst in episode.bursts]
 
-    assert {burst.device for burst in bursts} | {rhythm.device for rhythm in site.RHYTHMS} <= set(known)
+    assert {burst.device for burst in bursts} | {rhythm.device for rhythm in site.RHYTHMS} | KINDS.keys() <= set(known)
+    assert {device: known[device].device_class for device in KINDS} == KINDS
     assert all(burst.peer in addresses or burst.peer.startswith(("198.51.100.", "203.0.113.")) for burst in bursts if burst.peer)
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from spikebridge import metrics as numbers
 from spikebridge.alerts import Alert, AlertEntry, Cursor, DeviceInfo, RuleInfo, alert_entry
+from spikebridge.app.incidents import Correlating
+from spikebridge.app.readable import ReadableRevisions, Refusals
 from spikebridge.correlate import READER, IncidentStage
 from spikebridge.errors import LogFull
 from spikebridge.incidents import DAY_NS
@@ -96,6 +98,15 @@ def test_incidents_are_appended_with_the_cursor_behind_the_alerts() -> None:
     assert metrics.value(numbers.INCIDENT_ALERTS) == 2
 
 
+def test_an_alert_that_no_version_of_ours_wrote_stops_no_other() -> None:
+    """Whoever may write to the alert log may write rubbish: the sinks put it aside, and say so."""
+    clock = FakeClock()
+    log = a_log(clock)
+    append(log, an_alert(1, 1), an_alert(5, 1)._replace(body=b'{"x":' + b"[" * 5_000), an_alert(2, 2, "lock"))
+    a_stage(log, clock).drain()
+    assert [version for version, _ in incidents(log)] == [2]
+
+
 def test_a_restart_correlates_in_silence_up_to_its_cursor() -> None:
     """What was appended is not appended again; what comes joins what was there."""
     clock = FakeClock()
@@ -158,6 +169,29 @@ def test_a_new_revision_holds_from_now_on_and_raises_nothing_of_the_past() -> No
     assert b'"revision":2' in incidents(log)[-1][1]
 
 
+@pytest.mark.parametrize("passed_over", [True, False])
+def test_a_revision_that_is_no_rule_set_changes_nothing(*, passed_over: bool) -> None:
+    """The last good one counts on, with what it holds; the next good one comes into force."""
+    clock, metrics = FakeClock(), Metrics()
+    log = a_log(clock)
+    stage = IncidentStage("acme", log, ReadableRevisions(log, Refusals(metrics)) if passed_over else log, metrics, clock)
+    stage.open()
+    append(log, an_alert(1, 1))
+    stage.drain()
+    log.publish(b"{}")
+    clock.advance(MINUTE)
+    append(log, an_alert(2, 2, "lock"))
+    stage.drain()
+    assert [b'"revision":1' in body for _, body in incidents(log)] == [True]
+    assert metrics.value(numbers.RELOADS_REFUSED) == passed_over
+
+    log.publish(content(gte=3))
+    clock.advance(MINUTE)
+    append(log, an_alert(3, 3, "hub"))
+    stage.drain()
+    assert b'"revision":3' in incidents(log)[-1][1]
+
+
 def test_without_a_revision_nothing_is_read() -> None:
     """The stage waits for the first one."""
     clock = FakeClock()
@@ -184,15 +218,19 @@ def test_what_a_full_log_refuses_is_appended_when_there_is_room() -> None:
     clock = FakeClock()
     log = Full(clock)
     log.publish(content())
-    stage = a_stage(log, clock)
+    stage = Correlating(lambda: IncidentStage("acme", log, log, Metrics(), clock))
     append(log, an_alert(1, 1), an_alert(2, 2, "lock"))
     log.full = True
     for _ in range(3):
+        stage.step()
         with pytest.raises(LogFull):
             stage.step()
     log.full = False
-    stage.drain()
+    while stage.step():
+        pass
     assert [version for version, _ in incidents(log)] == [2]
+    stage.close()
+    assert log.cursor(READER) == Cursor(3)
 
 
 def test_the_position_alone_is_committed_at_most_once_a_second() -> None:
@@ -209,6 +247,23 @@ def test_the_position_alone_is_committed_at_most_once_a_second() -> None:
     clock.advance(MINUTE)
     stage.step()
     assert log.cursor(READER) == Cursor(2)
+
+
+def test_a_clock_that_is_set_back_holds_up_neither_position_nor_revision() -> None:
+    """Both are looked after again at once, not when the clock has caught up."""
+    clock = FakeClock()
+    log = a_log(clock)
+    stage = a_stage(log, clock)
+    append(log, an_alert(1, 1))
+    stage.step()
+    clock.step(-60 * MINUTE)
+    log.publish(content(gte=3))
+    append(log, an_alert(2, 2, "lock"))
+    stage.step()
+    assert (log.cursor(READER), incidents(log)) == (Cursor(2), [])
+    append(log, an_alert(3, 3, "hub"))
+    stage.step()
+    assert b'"revision":2' in incidents(log)[-1][1]
 
 
 def test_a_backlog_is_evaluated_rarely_and_loses_nothing() -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +17,17 @@ from spikebridge.logs.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+TAKING = """
+import sys
+from pathlib import Path
+from spikebridge.logs.spool import Spool
+
+with Spool(Path(sys.argv[1])) as spool:
+    spool.add_recording(Path(sys.argv[2]))
+"""
+
+PATIENCE_S = 60
 
 
 def test_a_recording_is_a_log_of_its_own_beside_the_live_one(tmp_path: Path) -> None:
@@ -52,3 +68,19 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
             spool.add_recording(tmp_path / "nothing.jsonl")
         assert spool.recordings() == []
         assert list((tmp_path / "recordings").iterdir()) == []
+
+
+def test_what_is_stopped_while_it_copies_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a long recording: nothing would ever remove its half."""
+    slow, copies = tmp_path / "slow", tmp_path / "data" / "recordings"
+    os.mkfifo(slow)
+    taking = [sys.executable, "-c", TAKING, str(tmp_path / "data"), str(slow)]
+    with slow.open("r+b", buffering=0), subprocess.Popen(taking, stderr=subprocess.PIPE) as process:
+        until = time.monotonic() + PATIENCE_S
+        while not list(copies.glob(".*.part")):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=PATIENCE_S)
+    assert b"KeyboardInterrupt" in told
+    assert list(copies.iterdir()) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from spikebridge.alerts import Alert, AlertEntry, DeviceInfo, RuleInfo, alert_entry
 from spikebridge.errors import SinkRefused, SinkUnavailable
-from spikebridge.sinks.file import FileSink, Settings
+from spikebridge.sinks.file import FileSink, Settings, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +118,34 @@ def test_a_full_file_is_rotated_and_the_oldest_is_dropped(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_file_that_was_renamed_or_deleted_is_begun_anew(tmp_path: Path, *, made: bool) -> None:
+    """As log rotators do, whether they make the new one or leave that to us: no line goes where nobody looks."""
+    path, away = tmp_path / "a.jsonl", tmp_path / "a.jsonl-20260101"
+    with a_sink(path) as sink:
+        sink.write(ENTRIES[:2])
+        path.rename(away)
+        if made:
+            path.touch()
+        sink.write(ENTRIES[1:3])
+        assert (written(away), written(path)) == (["alert-0", "alert-1"], ["alert-2"])
+        path.unlink()
+        sink.write(ENTRIES[3:4])
+    assert written(path) == ["alert-3"]
+
+
+def test_a_directory_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
+    """With the second try, as the host makes it."""
+    path = tmp_path / "logs" / "a.jsonl"
+    with a_sink(path) as sink:
+        sink.write(ENTRIES[:1])
+        shutil.rmtree(path.parent)
+        with pytest.raises(SinkUnavailable, match="No such file"):
+            sink.write(ENTRIES[1:2])
+        sink.write(ENTRIES[1:2])
+    assert written(path) == ["alert-1"]
+
+
 def test_a_repeat_right_after_a_rotation_is_known(tmp_path: Path) -> None:
     """The last lines are looked for in the file rotated before, too."""
     path = tmp_path / "a.jsonl"
@@ -131,10 +161,21 @@ def test_a_repeat_right_after_a_rotation_is_known(tmp_path: Path) -> None:
     ]
 
 
+def test_what_lies_further_back_than_the_last_lines_is_written_again(tmp_path: Path) -> None:
+    """Nothing on the spool does; on Kafka, where commits follow a moment later, something may."""
+    path = tmp_path / "a.jsonl"
+    entries = [an_entry(number) for number in range(2_003)]
+    with a_sink(path) as sink:
+        sink.write(entries)
+    with a_sink(path) as sink:
+        assert sink.write(entries) == 2_000
+    assert written(path)[2_003:] == ["alert-0", "alert-1", "alert-2"]
+
+
 def test_what_cannot_be_read_is_refused_and_its_neighbours_are_written(tmp_path: Path) -> None:
     """The refusal names the entry."""
     path = tmp_path / "a.jsonl"
-    odd = AlertEntry("odd", "decision", 1, (-1, 0, 0), b'{"kind": "decision"}')
+    odd = AlertEntry("odd", "alert", 1, (-1, 0, 0), b'{"kind": "odd"}')
     with a_sink(path) as sink, pytest.raises(SinkRefused) as refusal:
         sink.write([ENTRIES[0], odd, ENTRIES[1]])
     assert list(refusal.value.reasons) == ["odd"]
@@ -146,6 +187,31 @@ def test_a_path_that_cannot_be_written_is_a_sink_that_is_away(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(SinkUnavailable, match=r"Not a directory|File exists"), a_sink(tmp_path / "file" / "a.jsonl"):
         pass
+
+
+def test_a_probe_fails_where_the_sink_could_not_open_its_file(tmp_path: Path) -> None:
+    """A directory that may be written in isn't enough."""
+    (tmp_path / "there").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in (("there", "a directory"), ("pipe", "no file of bytes"), ("a" * 300, "File name too long")):
+        path = tmp_path / name
+        directory, file = probe(Settings.model_validate({"path": str(path)}), "acme")
+        assert directory.ok
+        assert (file.ok, file.detail) == (False, f"{path}: {why}")
+
+
+def test_a_probe_passes_a_file_that_can_be_opened_and_changes_nothing(tmp_path: Path) -> None:
+    """Neither before its first line nor after it."""
+    path = tmp_path / "a.jsonl"
+    settings = Settings.model_validate({"path": str(path)})
+    assert [(check.ok, check.detail) for check in probe(settings, "acme")][1:] == [(True, f"{path}: not there yet")]
+    assert not path.exists()
+
+    with a_sink(path) as sink:
+        sink.write(ENTRIES[:1])
+        assert [(check.ok, check.detail) for check in probe(settings, "acme")][1:] == [(True, f"{path}: takes lines")]
+        sink.write(ENTRIES[1:2])
+    assert written(path) == ["alert-0", "alert-1"]
 
 
 def test_standard_output_is_written_and_stays_open(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

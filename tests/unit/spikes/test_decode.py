@@ -11,7 +11,7 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikebridge.spikes.batch import SUMMARY
+from spikebridge.spikes.batch import ROLE_OUTPUT, SUMMARY
 from spikebridge.spikes.columns import FlatRows, PackedRows
 from spikebridge.spikes.decode import Decoder, read_record, unpack_record
 from spikebridge.spikes.frame import Head, encode_counts, encode_events, encode_tick, encode_window
@@ -44,7 +44,7 @@ def as_tuple(place: int, part: Part, devices: Devices, layers: Layers) -> tuple[
     layer = part.layer if isinstance(part.layer, int) else layers.code(part.layer)
     keys = (place, devices.index(part.device_id), layer, part.role, len(part.neurons), part.start_ns, part.end_ns)
     rows = (part.neurons.tolist(), part.times.tolist(), part.weights.tolist())
-    return (*keys, part.boot, part.seq, part.crc, *rows)
+    return (*keys, part.boot, part.seq, part.crc if part.boot else 0, *rows)
 
 
 def batch_frames(batch: Batch, order: np.ndarray[Any, np.dtype[np.intp]]) -> list[tuple[Any, ...]]:
@@ -65,7 +65,7 @@ def batch_frames(batch: Batch, order: np.ndarray[Any, np.dtype[np.intp]]) -> lis
         batch.end_ns,
         batch.boot,
         batch.seq,
-        batch.crc,
+        np.where(batch.boot == 0, np.uint32(0), batch.crc),
     )
     found = []
     for place, frame in enumerate(order.tolist()):
@@ -101,10 +101,11 @@ def frames(draw: st.DrawFn) -> bytes:
     rows = draw(st.lists(st.tuples(st.sampled_from([1, 42, SUMMARY]), st.integers(0, 400), PEERS), max_size=5))
     neurons, steps = [row[0] for row in rows], [row[1] for row in rows]
     peers = [row[2] for row in rows] if draw(st.booleans()) else None
+    evidence = draw(st.sampled_from([b"", b"", b"seen it"])) if rows and head.role == ROLE_OUTPUT else b""
     if kind == "events":
-        value = encode_events(head, neurons, steps, peers)
+        value = encode_events(head, neurons, steps, peers, evidence)
     elif kind == "count":
-        value = encode_counts(head, neurons, steps, [step % 3 for step in steps], peers)
+        value = encode_counts(head, neurons, steps, [step % 3 for step in steps], peers, evidence)
     elif kind == "window":
         value = encode_window(head, [1, 2], [[draw(st.integers(0, 2**32 - 1))], [5]])
     else:
@@ -176,9 +177,10 @@ NOISE = st.sampled_from(
 VALUES = st.one_of(frames(), frames(), texts(), texts(), texts(), NOISE, st.binary(max_size=90))
 
 
-def held(values: list[bytes], shuffle: int) -> None:
+def held(values: list[bytes], shuffle: int, keys: Sequence[bytes | None] = ()) -> None:
     """Hold the batch of these records to their plain reading."""
-    records = [Record(10 + 3 * place, NOW + place, value) for place, value in enumerate(values)]
+    given = [*keys, *[None] * len(values)]
+    records = [Record(10 + 3 * place, NOW + place, value, given[place]) for place, value in enumerate(values)]
     devices, layers = Devices(), Layers()
     layers.add("named")
 
@@ -213,6 +215,30 @@ def test_json_alone_is_read_alike(values: list[bytes], shuffle: int) -> None:
     held(values, shuffle)
 
 
+@given(st.lists(VALUES, max_size=8), st.integers(0, 9), st.lists(st.one_of(st.none(), NAMES.map(str.encode)), max_size=8))
+def test_keys_are_looked_at_alike(values: list[bytes], shuffle: int, keys: list[bytes | None]) -> None:
+    """A record of another device than its key's is refused on every way of reading."""
+    held(values, shuffle, keys)
+
+
+def test_a_device_speaks_only_under_its_own_key() -> None:
+    """A frame whose device differs from the key of its record is refused; in an array its neighbours count; none gets an index."""
+    frame = encode_events(Head(device="a", start_ns=NOW), [1], [0])
+    array = b'[{"device_id":"a","neuron_id":1},{"device_id":"b","neuron_id":1},{"device_id":"a","neuron_id":2}]'
+    devices = Devices()
+    records = [Record(0, NOW, frame, b"a"), Record(1, NOW, frame, b"b"), Record(2, NOW, array, b"a"), Record(3, NOW, frame, b"")]
+
+    batch = Decoder(devices, Layers(), FRAME_NS).decode([*records, Record(4, NOW, encode_tick(NOW), b"")])
+
+    assert batch.record.tolist() == [0, 2, 2]
+    assert [(bad.record, bad.part, bad.reason) for bad in batch.refused] == [
+        (1, 0, 'key: expected the id of the record\'s device "a", found "b"'),
+        (2, 1, 'key: expected the id of the record\'s device "b", found "a"'),
+        (3, 0, 'key: expected the id of the record\'s device "a", found none'),
+    ]
+    assert [device for device, _ in devices.items()] == ["a"]
+
+
 @pytest.mark.long
 @given(st.lists(VALUES, max_size=12), st.integers(0, 9))
 def test_a_batch_is_what_its_records_read_one_by_one_at_length(values: list[bytes], shuffle: int) -> None:
@@ -238,6 +264,31 @@ def test_events_frames_stay_packed_beside_a_bad_one_and_a_tick() -> None:
     assert isinstance(batch.rows, PackedRows)
     assert batch.record.tolist() == [0]
     assert [bad.record for bad in batch.refused] == [1]
+
+
+def test_a_frame_with_evidence_counts_as_one_without() -> None:
+    """Its spikes stay packed too: one alarm doesn't make decoding slow for all."""
+    head = Head(device="a", start_ns=NOW)
+    values = [encode_events(head, [1], [0]), encode_events(head, [2, 3], [0, 4], evidence=b"seen it")]
+
+    batch = Decoder(Devices(), Layers(), FRAME_NS).decode([Record(at, NOW, value) for at, value in enumerate(values)])
+
+    assert isinstance(batch.rows, PackedRows)
+    assert (batch.n.tolist(), batch.spikes, batch.refused) == ([1, 2], 3, [])
+    assert batch.rows.neurons(np.array([1])).tolist() == [2, 3]
+
+
+def test_bad_evidence_is_refused_where_it_lies_and_its_neighbours_count() -> None:
+    """The reason names what is wrong with it."""
+    good = encode_events(Head(device="a", start_ns=NOW), [1], [0], evidence=b"seen it")
+    bad = resealed(good[:-8] + bytes(8))
+
+    batch = Decoder(Devices(), Layers(), FRAME_NS).decode([Record(at, NOW, value) for at, value in enumerate([good, bad, good])])
+
+    assert batch.record.tolist() == [0, 2]
+    assert [(one.record, one.reason, one.raw) for one in batch.refused] == [
+        (1, "evidence: expected 1 to 32768 bytes, found 0", bad)
+    ]
 
 
 @pytest.mark.parametrize("asked", [1, 2_000])

@@ -167,3 +167,44 @@ def test_reading_stays_linear() -> None:
     reading = read_record(Record(0, NOW, value), 0)
 
     assert [bad.part for bad in reading.refused] == [45_000]
+
+
+MANY_BAD = {
+    "array": b'[{"device_id":"a"},' + b",\n".join([b'{"neuron_id":\n1}'] * 50_000) + b"]",
+    "lines": b'{"device_id":"a"}\n' + b"\n".join([b'{"neuron_id": 1}'] * 50_000),
+    "columns": json.dumps({"device_id": ["a"] + ["\0"] * 50_000, "neuron_layer": "n" * 128, "peer": "p" * 64}).encode(),
+}
+
+
+@pytest.mark.parametrize("shape", MANY_BAD)
+def test_a_record_of_bad_events_is_a_hundred_letters_and_one(shape: str) -> None:
+    """The last stands for all others, holds what fits in a record, and is read again as lines."""
+    reading = read_record(Record(0, NOW, MANY_BAD[shape]), 0)
+
+    assert [part.device_id for part in reading.parts] == ["a"]
+    assert [bad.part for bad in reading.refused] == list(range(1, 102))
+    last = reading.refused[-1]
+    assert last.reason.startswith("record: and 49900 more; [101]")
+    assert len(last.raw) <= MAX_FRAME_BYTES
+    lines = last.raw.splitlines()
+    assert len(lines) == (49_900 if shape != "columns" else len(lines))
+    assert set(lines) == {reading.refused[0].raw.replace(b"\n", b" ")}
+    assert [bad.part for bad in read_record(Record(0, NOW, last.raw), 0).refused] == list(range(101))
+
+
+def test_a_record_of_too_many_parts_is_refused_whole() -> None:
+    """Also where none of them is an event."""
+    value = b"[" + b"1," * 400_000 + b"1]"
+
+    assert reasons(value) == [(0, "record: expected at most 100000 events, found 400001")]
+
+
+def test_columns_of_another_device_than_the_key_fill_no_more_than_a_record() -> None:
+    """As events they are ten times as long as what was sent."""
+    value = json.dumps({"device_id": "b" * 128, "neuron_id": [1] * 50_000, "peer": "p" * 64}).encode()
+
+    (bad,) = read_record(Record(0, NOW, value, b"a"), 0).refused
+
+    assert bad.reason.startswith("key: ")
+    assert MAX_FRAME_BYTES // 2 < len(bad.raw) <= MAX_FRAME_BYTES
+    assert len(json.loads(bad.raw)) < 50_000

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikebridge.errors import FrameError
-from spikebridge.spikes.batch import SUMMARY
+from spikebridge.spikes.batch import ROLE_INPUT, SUMMARY
 from spikebridge.spikes.frame import (
     Head,
     encode_counts,
@@ -21,11 +21,12 @@ from spikebridge.spikes.frame import (
     encode_tick,
     encode_window,
     is_frame,
+    is_tick,
     marker_of,
     split_events,
     unpack,
 )
-from spikebridge.spikes.layout import DATAGRAM_BYTES, HEADER_BYTES, MAX_FRAME_BYTES, MAX_TIME_NS, RESIDUE
+from spikebridge.spikes.layout import DATAGRAM_BYTES, HEADER_BYTES, MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES, MAX_TIME_NS, RESIDUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,13 @@ def test_a_split_fits_datagrams_and_loses_nothing(rows: int, names: int, step: i
     assert [peer for frame in frames for peer in frame.peers] == whole.peers
 
 
+@pytest.mark.parametrize("tick", [encode_tick(START), encode_tick(START, 9)])
+def test_the_beginning_of_a_tick_is_asked_without_an_error(tick: bytes) -> None:
+    """However short a record is: anybody may append one."""
+    role_at = 6
+    assert [is_tick(tick[:size]) for size in range(len(tick) + 1)] == [size > role_at for size in range(len(tick) + 1)]
+
+
 def test_a_tick_says_the_time_and_a_marker_the_revision() -> None:
     """Only a good tick with a number is a marker."""
     tick, marker = encode_tick(START), encode_tick(START, 2**64 - 1)
@@ -135,7 +143,11 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "checksum": (lambda value: value[:72] + b"\xff" + value[73:], "checksum: the CRC-32C does not fit the bytes"),
     "kind": (lambda value: resealed(value, 5, b"\x03"), "kind: expected 0, 1 or 2, found 3"),
     "role": (lambda value: resealed(value, 6, b"\x03"), "role: expected 0, 1 or 2, found 3"),
-    "flags": (lambda value: resealed(value, 7, b"\x02"), "flags: expected 0, or 1 where rows may name peers, found 2"),
+    "flags": (
+        lambda value: resealed(value, 7, b"\x04"),
+        "flags: expected 0, plus 1 where rows may name peers, plus 2 where output spikes may carry evidence, found 4",
+    ),
+    "evidence that isn't there": (lambda value: resealed(value, 7, b"\x02"), "evidence: expected 1 to 32768 bytes, found 0"),
     "absurd n": (
         lambda value: resealed(value, 12, b"\xff" * 4),
         "n: expected rows that fill 96 bytes, not 34359738440, found 4294967295",
@@ -182,6 +194,83 @@ def test_a_window_can_ask_for_no_more_memory_than_the_limit() -> None:
         unpack(resealed(value, 12, struct.pack("<I", 1 << 16)), FRAME_NS)
 
 
+def with_evidence(plain: bytes, payload: int, evidence: bytes) -> bytes:
+    """Put evidence into a frame as connector/README.md has it: `payload` is what its rows and peers take."""
+    head, rows = bytearray(plain[:-4]), int.from_bytes(plain[44:48], "little") + payload
+    body = bytes(head[:rows]) + bytes(-rows % 8) + evidence + bytes(-len(evidence) % 8) + struct.pack("<I", len(evidence))
+    body = body[:7] + bytes([body[7] | 2]) + struct.pack("<I", len(body) + 4) + body[12:]
+    return body + struct.pack("<I", crc32c(body))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([None, "10.0.0.9"])), min_size=1, max_size=9),
+    st.binary(min_size=1, max_size=50),
+    st.booleans(),
+)
+def test_evidence_comes_back_to_the_byte_and_changes_nothing_else(
+    rows: list[tuple[int, str | None]], evidence: bytes, counted: bool
+) -> None:
+    """Another writer of the layout writes the same bytes; rows, peers and head are those of the frame without."""
+    neurons, peers, steps = [row[0] for row in rows], [row[1] for row in rows], range(len(rows))
+    payload = len(rows) * (8 + 4 * counted + 2 * any(peers))
+
+    def encoded(evidence: bytes) -> bytes:
+        if counted:
+            return encode_counts(HEAD, neurons, steps, neurons, peers, evidence)
+        return encode_events(HEAD, neurons, steps, peers, evidence)
+
+    plain, value = encoded(b""), encoded(evidence)
+
+    assert value == with_evidence(plain, payload, evidence)
+    assert len(value) % 8 == 0
+    frame, without = unpack(value, FRAME_NS), unpack(plain, FRAME_NS)
+    assert (frame.evidence, without.evidence) == (evidence, b"")
+    assert (frame.head, frame.kind, frame.end_ns, frame.peers) == (without.head, without.kind, without.end_ns, without.peers)
+    assert [column.tolist() for column in frame[3:6]] == [column.tolist() for column in without[3:6]]
+
+
+EVIDENCE = encode_events(HEAD, [1, 2], [0, 5], evidence=b"seen it")
+MISLAID: dict[str, tuple[bytes, str]] = {
+    "none": (resealed(EVIDENCE, len(EVIDENCE) - 8, bytes(4)), "evidence: expected 1 to 32768 bytes, found 0"),
+    "too much": (
+        resealed(EVIDENCE, len(EVIDENCE) - 8, struct.pack("<I", 32_769)),
+        "evidence: expected 1 to 32768 bytes, found 32769",
+    ),
+    "absurd": (resealed(EVIDENCE, len(EVIDENCE) - 8, b"\xff" * 4), "evidence: expected 1 to 32768 bytes, found 4294967295"),
+    "beyond the frame": (
+        resealed(EVIDENCE, len(EVIDENCE) - 8, struct.pack("<I", 9)),
+        "n: expected rows that fill 104 bytes, not 112, found 2",
+    ),
+    "of raw spikes": (
+        resealed(EVIDENCE, 6, b"\0"),
+        "flags: expected 0, plus 1 where rows may name peers, plus 2 where output spikes may carry evidence, found 2",
+    ),
+    "of no spikes": (
+        resealed(EVIDENCE, 12, bytes(4)),
+        "flags: expected 0, plus 1 where rows may name peers, plus 2 where output spikes may carry evidence, found 2",
+    ),
+    "of a window": (
+        resealed(encode_window(HEAD, [1], [[1]]), 7, b"\x02"),
+        "flags: expected 0, plus 1 where rows may name peers, plus 2 where output spikes may carry evidence, found 2",
+    ),
+    "of a tick": (
+        resealed(encode_tick(START, 9), 7, b"\x02"),
+        "flags: expected 0, plus 1 where rows may name peers, plus 2 where output spikes may carry evidence, found 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISLAID)
+def test_evidence_that_no_frame_can_carry_is_refused_with_the_reason(name: str) -> None:
+    """Its length is bound and must fill the frame; only spikes of a detector have some."""
+    value, reason = MISLAID[name]
+
+    with pytest.raises(FrameError) as refused:
+        unpack(value, FRAME_NS)
+
+    assert str(refused.value) == reason
+
+
 def test_an_unknown_place_in_the_dictionary_is_no_peer() -> None:
     """One row without a peer is worth more than a frame refused."""
     value = encode_events(HEAD, [1, 2], [0, 0], ["a", None])
@@ -206,6 +295,12 @@ UNWRITABLE: dict[str, Callable[[], object]] = {
     "no table": lambda: encode_window(HEAD, [1], [1]),
     "negative time": lambda: encode_tick(-1),
     "revision": lambda: encode_tick(0, 1 << 64),
+    "id of no text": lambda: encode_events(Head(device="cam\udcff", start_ns=0), [], []),
+    "peer of no text": lambda: encode_events(HEAD, [1], [0], ["\udcff"]),
+    "id of no text, split": lambda: list(split_events(Head(device="\udcff", start_ns=0), [1], [1], max_bytes=1000)),
+    "evidence of raw spikes": lambda: encode_events(Head(device="a", start_ns=0, role=ROLE_INPUT), [1], [0], evidence=b"x"),
+    "evidence of no spikes": lambda: encode_events(HEAD, [], [], evidence=b"x"),
+    "much evidence": lambda: encode_counts(HEAD, [1], [0], [1], evidence=bytes(MAX_EVIDENCE_BYTES + 1)),
     "too small": lambda: list(split_events(HEAD, [1], [1], max_bytes=HEADER_BYTES)),
 }
 
@@ -218,10 +313,10 @@ def test_what_no_frame_can_hold_is_not_written(name: str) -> None:
 
 
 @pytest.mark.fuzz
-@given(st.binary(max_size=200), st.integers(0, 95), st.booleans())
-def test_no_bytes_raise_anything_else(noise: bytes, at: int, seal: bool) -> None:
+@given(st.binary(max_size=200), st.integers(0, 119), st.booleans(), st.booleans())
+def test_no_bytes_raise_anything_else(noise: bytes, at: int, seal: bool, carries: bool) -> None:
     """Whatever the bytes, a frame or a reason."""
-    good = encode_events(HEAD, [1, 2], [0, 5], ["a", "b"])
+    good = encode_events(HEAD, [1, 2], [0, 5], ["a", "b"], bytes(16) if carries else b"")
     mutated = good[:at] + noise + good[at + len(noise) :]
     for value in (noise, b"SPKB" + noise, resealed(mutated, 0, b"") if seal else mutated):
         with contextlib.suppress(FrameError):

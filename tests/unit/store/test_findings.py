@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikebridge.alerts import AlertEntry
-from spikebridge.errors import StoreError
-from spikebridge.store import Query, Store
+from spikebridge.errors import SinkRefused, StoreError
+from spikebridge.store import Query, Store, findings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -106,12 +108,98 @@ def test_the_highest_version_stays_in_whatever_order_they_come(
         assert ids(store, device=f"d{max(versions)}") == []
 
 
-def test_a_decision_is_kept_though_it_is_neither_alert_nor_incident(store: Store) -> None:
+def test_what_says_little_of_itself_is_kept(store: Store) -> None:
     """What has no rule, time or device is still a finding."""
-    decision = AlertEntry("d", "decision", 1, (0, 5, 0), b'{"action": "block"}')
-    store.write([decision])
+    odd = AlertEntry("d", "alert", 1, (0, 5, 0), b'{"action": "block"}')
+    store.write([odd])
 
-    assert store.findings(Query()) == [decision]
+    assert store.findings(Query()) == [odd]
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"not JSON", b'{"time_ns": 99999999999999999999}', b'{"time_ns": 9223372036854775808}', b'{"rule": 5}',
+    b'{"device": {"id": "\xff"}}', b'{"more": ' + b"[" * 100_000,
+])  # fmt: skip
+def test_what_can_not_be_read_is_refused_and_its_neighbours_are_kept(store: Store, body: bytes) -> None:
+    """One such entry is tried no second time: it held all behind it."""
+    store.write([alert("a", 10)])
+
+    with pytest.raises(SinkRefused, match="no finding that this version can read") as refusal:
+        store.write([alert("a", 10), AlertEntry("odd", "alert", 1, (0, 5, 0), body), alert("b", 20)])
+
+    assert (set(refusal.value.reasons), refusal.value.known) == ({"odd"}, 1)
+    assert ids(store) == ["b", "a"]
+
+
+def test_what_came_first_goes_where_there_is_no_room(store: Store, tmp_path: Path) -> None:
+    """However old its own time: who makes a sensor spike must not fill the disk. What an incident grows by counts too."""
+
+    def large(name: str, time_ns: int) -> AlertEntry:
+        return alert(name, time_ns)._replace(evidence=(bytes(1_000),))
+
+    def held() -> int:
+        with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+            return int(connection.execute("SELECT coalesce(sum(length(body) + length(evidence)), 0) FROM findings").fetchone()[0])
+
+    store.write([large(name, time_ns) for name, time_ns in (("a", 90), ("b", 10), ("c", 20))], max_bytes=4_000)
+    assert (ids(store), store.findings_lost()) == (["a", "c", "b"], 0)
+
+    store.write([large("d", 30)], max_bytes=4_000)
+    assert (ids(store), store.findings_lost()) == (["d", "c", "b"], 1)
+    store.write([large("d", 30)], max_bytes=held())
+    assert (ids(store), store.findings_lost()) == (["d", "c", "b"], 1)
+    store.write([incident(1, "cam")], max_bytes=held() + 1_000)
+    before = held()
+    store.write([incident(2, *("x" * 50 for _ in range(60)))], max_bytes=before)
+    assert (ids(store), store.findings_lost()) == (["incident"], 4)
+    assert 2_000 < held() < before
+
+    store.write([large("e", 1)], max_bytes=held())
+    assert (ids(store), store.findings_lost()) == (["e"], 5)
+
+
+def test_a_store_much_larger_than_its_size_shrinks_with_each_write(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once would keep others waiting, and need as much room on the disk as it gives back."""
+    monkeypatch.setattr(findings, "_GIVEN_UP_BYTES", 3_000)
+    store.write([alert(f"{number:02}", number)._replace(evidence=(bytes(900),)) for number in range(20)])
+
+    left = []
+    for _ in range(6):
+        store.write([alert("same", 99)], max_bytes=5_000)
+        left.append(len(ids(store, limit=100)))
+    assert left == [17, 13, 9, 5, 5, 5]
+    assert ids(store, limit=100)[-1] == "16"
+
+
+def test_many_are_read_a_page_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once and in the same order, whatever comes, grows or goes meanwhile."""
+    store.write([incident(1, "cam")])
+    store.write([alert(f"{number:02}", 100 + 10 * (number // 5)) for number in range(23)])
+    whole = ids(store, limit=100)
+    monkeypatch.setattr(findings, "_PAGE", 4)
+
+    assert ids(store, limit=100) == whole
+    assert ids(store, limit=9) == whole[:9]
+    assert ids(store, since_ns=120, limit=100) == [name for name in whole if "10" <= name < "23"]
+    reading = store.each(Query(limit=100))
+    read = [next(reading)]
+    store.write([alert("newer", 199), incident(60, "cam", "lock")])
+    read += reading
+    assert [entry.id for entry in read] == whole
+    assert [entry.version for entry in read if entry.id == "incident"] == [60]
+    reading = store.each(Query(limit=100))
+    read = [next(reading)]
+    store.write([], max_bytes=1)
+    assert len([*read, *reading]) == 4
+
+
+def test_a_store_of_an_older_version_counts_the_bytes_that_it_holds(tmp_path: Path, older: Callable[[int, str], None]) -> None:
+    """What was kept before the upgrade is in the budget too."""
+    older(2, "INSERT INTO findings VALUES ('old', 'alert', 1, 0, 0, '', '', '', '', '[]', 0, 0, 0, zeroblob(600), zeroblob(300))")
+
+    with Store(tmp_path) as store:
+        store.write([alert("new", 1)._replace(evidence=(bytes(300),))], max_bytes=1_000)
+        assert (ids(store), store.findings_lost()) == (["new"], 1)
 
 
 FILL = """

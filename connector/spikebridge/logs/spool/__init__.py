@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from spikebridge.logs import Switches
+
 __all__ = ["Claim", "Held", "Input", "Retention", "Spool", "Trimmed"]
 
 
@@ -44,6 +46,7 @@ class Spool(SpikeLogPart, AlertLogPart, RevisionsPart, RecordingsPart):
     """
 
     partition = 0
+    switches: Switches = "marker"
 
     def __init__(
         self,

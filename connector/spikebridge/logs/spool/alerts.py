@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from spikebridge.alerts import AlertEntry
+from spikebridge.alerts import AlertEntry, known
 from spikebridge.logs import Commit, Cursor
 from spikebridge.logs.spool.file import LIVE, SpoolFile, SpoolPart, bounds, end, offset_at
 from spikebridge.logs.spool.schema import ALERTS
@@ -34,7 +34,7 @@ class AlertLogPart(SpoolPart):
         super().__init__(file)
         self._number = number
 
-    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit, *, certain: bool = True) -> None:  # noqa: ARG002 -- it always is
         """Append the entries and set the position in one transaction, on the disk when it returns."""
         row = (self._number, commit.position, commit.append_ns, _pack(commit.pairs))
         with self._file.database.transaction() as connection:
@@ -52,7 +52,18 @@ class AlertLogPart(SpoolPart):
         ask = "SELECT * FROM alerts WHERE offset >= ? ORDER BY offset LIMIT ?"
         with self._file.database.reading() as connection:
             rows = connection.execute(ask, (position, limit)).fetchall()
-        return [_entry(row) for row in rows]
+        return known([_entry(row) for row in rows])
+
+    def alert_append_ns(self, position: int) -> int | None:
+        """Return when the first entry from `position` on was appended, whatever it is; None where there is none."""
+        ask = "SELECT append_ns FROM alerts WHERE offset >= ? ORDER BY offset LIMIT 1"
+        with self._file.database.reading() as connection:
+            row = connection.execute(ask, (position,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def room(self, pairs: tuple[tuple[int, int], ...]) -> bool:  # noqa: ARG002 -- whatever they are
+        """Say yes: a row has room for all."""
+        return True
 
     def alert_bounds(self) -> tuple[int, int]:
         """Return (first alert-log offset kept, next to be written)."""

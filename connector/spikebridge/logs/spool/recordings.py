@@ -45,15 +45,15 @@ class RecordingsPart(SpoolPart):
             log_id = _copy(path, taken)
             known = self._recording(log_id)
             if known is not None and (known.drained or known.path.is_file()):
-                taken.unlink()
                 return known
             taken.replace(directory / f"{log_id}.rec")
             _sync(directory)
             _sync(self._file.directory)
         except OSError as error:
-            taken.unlink(missing_ok=True)
             kind = LogFull if error.errno in _DISK_FULL else LogError
             raise kind(f"{error.filename or taken}: {error.strerror}") from error
+        finally:
+            taken.unlink(missing_ok=True)
         with self._file.database.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO inputs (number, log, name, added_ns) VALUES ((SELECT max(number) + 1 FROM inputs), ?, ?, ?)",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from spikebridge.canonical import sha256
 from spikebridge.logs.spool.file import SpoolPart
 
+LARGEST = (1 << 63) - 1
+"""No row of SQLite's has a larger number."""
+
 
 class RevisionsPart(SpoolPart):
     """Contents by number, from 1 on; none is ever let go, since alerts name them."""
@@ -21,7 +24,9 @@ class RevisionsPart(SpoolPart):
         return int(number)
 
     def revision(self, number: int) -> bytes | None:
-        """Return a content by number."""
+        """Return a content by number; a marker may name any."""
+        if number > LARGEST:
+            return None
         with self._file.database.reading() as connection:
             row = connection.execute("SELECT content FROM revisions WHERE number = ?", (number,)).fetchone()
         return None if row is None else bytes(row[0])
@@ -31,3 +36,9 @@ class RevisionsPart(SpoolPart):
         with self._file.database.reading() as connection:
             (number,) = connection.execute("SELECT max(number) FROM revisions").fetchone()
         return None if number is None else int(number)
+
+    def before(self, number: int) -> int | None:
+        """Return the highest number below this one."""
+        with self._file.database.reading() as connection:
+            (found,) = connection.execute("SELECT max(number) FROM revisions WHERE number < ?", (number,)).fetchone()
+        return None if found is None else int(found)

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
+from spikebridge.alerts import known
 from spikebridge.errors import LogMissing, SinkRefused, SinkUnavailable
 from spikebridge.logs import Commit, Cursor, Record
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from spikebridge.alerts import AlertEntry
     from spikebridge.delivery import Sink
+    from spikebridge.logs import Switches
+
+MAX_PAIRS = 1_000
 
 
 class FakeClock:
@@ -50,10 +54,8 @@ class FakeClock:
 
     def set(self, wall_ns: int) -> None:
         """Let time pass until the wall clock shows `wall_ns`; going back is a step."""
-        if wall_ns >= self._wall_ns:
-            self.advance(wall_ns - self._wall_ns)
-        else:
-            self.step(wall_ns - self._wall_ns)
+        passed_ns = wall_ns - self._wall_ns
+        (self.advance if passed_ns >= 0 else self.step)(passed_ns)
 
 
 class MemoryLog:
@@ -62,6 +64,8 @@ class MemoryLog:
 
     With `falls` append times follow the clock down, as those of a broker may; without, they never fall.
     """
+
+    switches: Switches = "marker"
 
     def __init__(self, clock: FakeClock, log_id: str = "memory", *, partition: int = 0, falls: bool = False) -> None:
         """Begin empty, with the offsets 0."""
@@ -122,7 +126,7 @@ class MemoryLog:
         """Let retention pass: the records before `offset` are gone."""
         self._first = max(self._first, offset)
 
-    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit, *, certain: bool = False) -> None:  # noqa: ARG002 -- it always is
         """Append the entries and remember the commit."""
         self._append_alerts(entries)
         self.commits.append(commit)
@@ -133,7 +137,11 @@ class MemoryLog:
 
     def poll_alerts(self, position: int, limit: int) -> list[AlertEntry]:
         """Return a slice of `alerts`."""
-        return self.alerts[max(0, position) : max(0, position) + limit]
+        return known(self.alerts[max(0, position) : max(0, position) + limit])
+
+    def room(self, pairs: tuple[tuple[int, int], ...]) -> bool:
+        """Hold a thousand pairs."""
+        return len(pairs) < MAX_PAIRS
 
     def alert_bounds(self) -> tuple[int, int]:
         """Return 0 and the end: nothing is ever dropped."""
@@ -166,6 +174,10 @@ class MemoryLog:
         """Return how many there are."""
         return len(self._contents) or None
 
+    def before(self, number: int) -> int | None:
+        """Return the number before this one."""
+        return number - 1 if 1 < number <= len(self._contents) + 1 else None
+
     def _append_alerts(self, entries: Sequence[AlertEntry]) -> None:
         now = max(self._clock(), self.alerts[-1].append_ns if self.alerts else 0)
         for at, entry in enumerate(entries, len(self.alerts)):
@@ -188,9 +200,10 @@ class MemorySink:
         """Note it."""
         self.opened = True
 
-    def write(self, findings: Sequence[AlertEntry]) -> None:
+    def write(self, findings: Sequence[AlertEntry]) -> int:
         """Keep them."""
         self.findings += findings
+        return 0
 
     def close(self) -> None:
         """Note it."""
@@ -212,13 +225,14 @@ class FlakySink(MemorySink):
         self._attempt()
         super().open()
 
-    def write(self, findings: Sequence[AlertEntry]) -> None:
+    def write(self, findings: Sequence[AlertEntry]) -> int:
         """Keep what isn't refused, unless away."""
         self._attempt()
         reasons = {entry.id: reason for entry in findings if (reason := self._refuses(entry))}
         super().write([entry for entry in findings if entry.id not in reasons])
         if reasons:
             raise SinkRefused(reasons)
+        return 0
 
     def _attempt(self) -> None:
         self.attempts += 1
@@ -241,9 +255,9 @@ class MemoryLetters:
             self.kept[sink, entry.id] = entry, reason
             self.asked.discard((sink, entry.id))
 
-    def wanted(self, sink: str) -> list[AlertEntry]:
+    def wanted(self, sink: str, limit: int) -> list[AlertEntry]:
         """Return those asked for."""
-        return [self.kept[key][0] for key in sorted(self.asked) if key[0] == sink]
+        return [entry for key, (entry, _) in sorted(self.kept.items()) if key in self.asked and key[0] == sink][:limit]
 
     def delivered(self, sink: str, entry: AlertEntry) -> None:
         """Let go."""
@@ -317,13 +331,13 @@ class KillingLog:
             records[-1] = _Watched.of(records[-1], self._point)
         return records
 
-    def commit(self, entries: Sequence[AlertEntry], commit: Commit) -> None:
+    def commit(self, entries: Sequence[AlertEntry], commit: Commit, *, certain: bool = False) -> None:
         """Commit; with alerts, pass `after_match` before, `before_commit` within and `after_commit` after the transaction."""
         if not entries:
-            self._log.commit(entries, commit)
+            self._log.commit(entries, commit, certain=certain)
             return
         self._point.passed("after_match")
-        self._log.commit(_Walked(entries, self._point), commit)
+        self._log.commit(_Walked(entries, self._point), commit, certain=certain)
         self._point.passed("after_commit")
 
     def advance(self, reader: str, cursor: Cursor, entries: Sequence[AlertEntry] = ()) -> None:
@@ -345,10 +359,11 @@ class KillingSink:
         """Hand through."""
         self._sink.open()
 
-    def write(self, findings: Sequence[AlertEntry]) -> None:
+    def write(self, findings: Sequence[AlertEntry]) -> int:
         """Write, then pass `after_sink_ack`."""
-        self._sink.write(findings)
+        known = self._sink.write(findings)
         self._point.passed("after_sink_ack")
+        return known
 
     def close(self) -> None:
         """Hand through."""

@@ -1,0 +1,1 @@
+"""How well detectors find attacks, at what rate of false alarms: measured on captures with known attacks."""
