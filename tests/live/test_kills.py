@@ -37,7 +37,7 @@ def judged(tmp_path: Path, kafka3: Cluster, elasticsearch: Elasticsearch) -> Jud
 
 
 @pytest.mark.live
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_kafka_python_comes_through_20_kills_and_5_dead_brokers(judged: Judge) -> None:
     """Deaths at every named point and at any time, two stops of 12 s, two reloads, each with alerts under way."""
     found = judged(Plan("kafka-python", kills=20, brokers=5, freezes=2))
@@ -46,7 +46,7 @@ def test_kafka_python_comes_through_20_kills_and_5_dead_brokers(judged: Judge) -
 
 
 @pytest.mark.live
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_confluent_comes_through_5_kills(judged: Judge) -> None:
     """And a dead broker, and a stop of 12 s."""
     found = judged(Plan("confluent", kills=5, brokers=1, freezes=1, reloads=1))
@@ -55,7 +55,7 @@ def test_confluent_comes_through_5_kills(judged: Judge) -> None:
 
 
 @pytest.mark.live
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_a_position_committed_before_its_alerts_is_found_out(judged: Judge) -> None:
     """The trial sees that alerts are missing, everywhere the same."""
     found = judged(Plan("confluent", kills=4, reloads=0, sabotage="late-alerts"))
@@ -64,7 +64,7 @@ def test_a_position_committed_before_its_alerts_is_found_out(judged: Judge) -> N
 
 
 @pytest.mark.live
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_a_takeover_without_replay_is_found_out(judged: Judge) -> None:
     """The trial sees that alerts are missing or foreign, and that others say what the records don't."""
     found = judged(Plan("confluent", kills=4, reloads=0, sabotage="no-replay"))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 READY_S = 60.0
-STOP_S = 30.0
+STOP_S = 60.0
 _PAUSE_S = 0.01
 
 

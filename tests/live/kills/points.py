@@ -8,6 +8,8 @@ import time
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from tests.live.kills import takeovers
+
 from spikebridge.delivery import Batch, Batching, Lingering, Waiting
 from spikebridge.spikes.frame import marker_of
 
@@ -40,6 +42,7 @@ MARKER = "marker"
 
 POINTS = (*RUNNING_POINTS, *STARTING_POINTS, MARKER)
 
+DELIVER = ".deliver."
 _LOOK_S = 0.01
 
 
@@ -67,6 +70,10 @@ class Fuse:
             if not self._left:
                 (self._directory / "fired").write_text(name)
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def taken(self, sink: str, partition: int, position: int) -> None:
+        """Note that a partition was given to this process for a sink."""
+        takeovers.note(self._directory, takeovers.Takeover(time.monotonic(), sink, partition, position))
 
     def _watch(self) -> None:
         while True:
@@ -130,9 +137,11 @@ class FusedGroup:
         return changes
 
     def committed(self, partition: Partition) -> Place | None:
-        """Note where the spikes stage takes over."""
+        """Note where a takeover begins."""
         place = self._group.committed(partition)
-        if place is not None and not self._stage:
+        if self._stage.startswith(DELIVER):
+            self._client.fuse.taken(self._stage.removeprefix(DELIVER), partition.number, place.offset if place else 0)
+        elif place is not None and not self._stage:
             self._client.replayed[partition] = place.offset
         return place
 
@@ -146,7 +155,7 @@ class FusedGroup:
 
         if not self._stage:
             self._client.fuse.passed("before_commit")
-        elif self._stage.startswith(".deliver"):
+        elif self._stage.startswith(DELIVER):
             self._client.fuse.passed("before_cursor")
         self._group.commit(places, done if self._stage else answered)
 

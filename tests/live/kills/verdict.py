@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.live.kills.takeovers import Takeover, latest
 
 from spikebridge.formats import ecs
 from spikebridge.logs.kafka.sealed import unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from tests.live.kills.oracle import Reference
     from tests.live.servers.search_client import Client
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 PAGE = 2_000
 SHOWN = 5
 ALERT_TYPE = "spikebridge:alert"
+
+
+Takeovers = Mapping[str, Mapping[int, Sequence[Takeover]]]
+"""Of one sink: by token and partition, in order of time."""
 
 
 class Copy(NamedTuple):
@@ -37,18 +44,6 @@ class Topic(NamedTuple):
 
     alerts: Mapping[str, Sequence[Copy]]
     incidents: Mapping[tuple[str, int], Sequence[Copy]]
-
-
-class Trouble(NamedTuple):
-    """
-    Something done to the service: where a sink's cursor stood and how much the HEC receiver had when it began, and how much when it was over.
-
-    Only what was acknowledged but not committed within one may be repeated.
-    """
-
-    cursor: Mapping[int, int]
-    began: int
-    ended: int
 
 
 class Held(NamedTuple):
@@ -163,34 +158,31 @@ def judge_elastic(verdict: Verdict, expected: Reference, held: Held) -> None:
     verdict.note("incidents in Elasticsearch", "final versions differ", _versions(expected.incidents, held.incidents))
 
 
-def judge_hec(
-    verdict: Verdict, expected: Reference, topic: Topic, events: Sequence[HecEvent], troubles: Sequence[Trouble]
-) -> None:
-    """Exactly the reference's ids; repeats only of what a trouble caught between acknowledgement and commit."""
+def judge_hec(verdict: Verdict, expected: Reference, topic: Topic, events: Sequence[HecEvent], takeovers: Takeovers) -> None:
+    """Exactly the reference's ids; an alert comes again only where somebody took over before it, and once for each who did."""
     where = "HEC"
-    arrived: dict[str, list[int]] = defaultdict(list)
-    for at, event in enumerate(events):
+    arrived: dict[str, list[HecEvent]] = defaultdict(list)
+    for event in events:
         if event.sourcetype == ALERT_TYPE:
-            arrived[event.id].append(at)
+            arrived[event.id].append(event)
     verdict.note(where, "missing", (_named(expected, name) for name in expected.alerts.keys() - arrived.keys()))
     verdict.note(where, "extra", arrived.keys() - expected.alerts.keys())
-    verdict.counts[where]["repeats"] = sum(len(times) - 1 for times in arrived.values())
-    verdict.note(
-        where,
-        "repeats that nothing excuses",
-        (
-            f"{name}: arrived as {times}, {topic.alerts[name][0][:2]}"
-            for name, times in arrived.items()
-            if name in topic.alerts and not all(_excused(topic.alerts[name][0], times[0], at, troubles) for at in times[1:])
-        ),
-    )
+    verdict.counts[where]["repeats"] = sum(len(copies) - 1 for copies in arrived.values())
+    senders = {
+        name: (
+            copy := topic.alerts[name][0],
+            [latest(takeovers[event.token][copy.partition], event.indexed_s) for event in copies],
+        )
+        for name, copies in arrived.items()
+        if name in topic.alerts
+    }
+    wrong = (f"{name}: {copy[:2]} by {by}" for name, (copy, by) in senders.items() if not _excused(copy, by))
+    verdict.note(where, "twice by one, or by one who took over behind it", wrong)
 
 
-def _excused(copy: Copy, first: int, again: int, troubles: Sequence[Trouble]) -> bool:
-    return any(
-        trouble.cursor.get(copy.partition, 0) <= copy.offset and first < trouble.ended and trouble.began <= again < trouble.ended
-        for trouble in troubles
-    )
+def _excused(copy: Copy, senders: Sequence[Takeover | None]) -> bool:
+    once = len(set(senders)) == len(senders)
+    return once and all(takeover is not None and takeover.position <= copy.offset for takeover in senders)
 
 
 def judge_letters(verdict: Verdict, expected: Reference, letters: Iterable[str]) -> None:

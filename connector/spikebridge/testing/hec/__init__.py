@@ -189,7 +189,7 @@ class HecServer:
             plain = inflated(body) if encoding else body
         except (OSError, zlib.error):
             return said(6)
-        return self._index(parse(plain, name, self.tokens[name], fault.invalid), name, channel, fault)
+        return self._index(parse(plain, name, self.tokens[name], fault.invalid, self.clock()), name, channel, fault)
 
     def _index(self, found: Parsed, name: str, channel: str, fault: Fault) -> Reply:
         events, refused, number = found

@@ -24,7 +24,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class HecEvent:
-    """One event as it was indexed; the id is the indexed field `spikebridge_id`, "" where there is none."""
+    """One event as it was indexed; the id is the indexed field `spikebridge_id`, "" where there is none; `indexed_s` is of the clock."""
 
     id: str
     time: float | str | None
@@ -35,6 +35,7 @@ class HecEvent:
     event: Any
     fields: dict[str, Any]
     token: str
+    indexed_s: float
 
 
 Parsed = tuple[list[HecEvent], int | None, int | None]
@@ -49,14 +50,14 @@ def inflated(body: bytes) -> bytes:
     return made
 
 
-def parse(body: bytes, name: str, token: Token, stop: int | None) -> Parsed:
+def parse(body: bytes, name: str, token: Token, stop: int | None, now_s: float) -> Parsed:
     """Return the events before the first that is refused (or before number `stop`), the code, and the number in the answer."""
     events: list[HecEvent] = []
     objects, broken = _objects(body)
     for number, one in enumerate(objects):
         if number == stop:
             return events, None, None
-        event = _event(one, name, token)
+        event = _event(one, name, token, now_s)
         if isinstance(event, int):
             # as measured: a wrong index is told with the number of the object after it
             return events, event, number + (event == _WRONG_INDEX)
@@ -81,7 +82,7 @@ def _objects(body: bytes) -> tuple[list[Any], bool]:
     return found, False
 
 
-def _event(one: Any, name: str, token: Token) -> HecEvent | int:
+def _event(one: Any, name: str, token: Token, now_s: float) -> HecEvent | int:
     """Return the event, or the code with which it is refused."""
     if not isinstance(one, dict) or not isinstance(one.get("fields", {}), dict):
         return 6
@@ -96,7 +97,8 @@ def _event(one: Any, name: str, token: Token) -> HecEvent | int:
     if token.indexes and index not in token.indexes:
         return _WRONG_INDEX
     label = {key: one.get(key) for key in ("time", "host", "source", "sourcetype")}
-    return HecEvent(str(fields.get("spikebridge_id", "")), **label, index=index, event=one["event"], fields=fields, token=name)
+    identity = str(fields.get("spikebridge_id", ""))
+    return HecEvent(identity, **label, index=index, event=one["event"], fields=fields, token=name, indexed_s=now_s)
 
 
 def _flat(value: Any) -> bool:
