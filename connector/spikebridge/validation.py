@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from spikebridge.located import Node
-from spikebridge.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+from spikebridge.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -163,7 +163,16 @@ def _message(error: Any, node: Node | None) -> str:
     found = node.shown() if node else "nothing"
     if template is None:
         return f"{error['msg']}, found {found}"
-    return f"expected {template.format_map(context)}, found {found}{_hint(kind, node)}"
+    return f"expected {template.format_map(_as_written(context, node))}, found {found}{_hint(kind, node)}"
+
+
+def _as_written(context: dict[str, Any], node: Node | None) -> dict[str, Any]:
+    """Tell the bounds of a duration or a size with a unit: a text that has bounds at all is one of them."""
+    text = node.value if node else None
+    if not isinstance(text, str):
+        return context
+    written = format_duration if re.fullmatch(DURATION_PATTERN, text) else "{}B".format
+    return {name: written(value) if name in _BOUNDS else value for name, value in context.items()}
 
 
 def _choice(options: list[str], node: Node | None) -> str:
@@ -174,6 +183,7 @@ def _choice(options: list[str], node: Node | None) -> str:
     return f"{expected}, found {node.shown()}{mean}"
 
 
+_BOUNDS = ("ge", "gt", "le", "lt")
 _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",

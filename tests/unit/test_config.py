@@ -119,6 +119,17 @@ def test_an_unknown_setting_of_a_sink_is_told_under_the_sink(tmp_path: Path) -> 
     assert problem == 'spikebridge.yaml:5:5: sinks.out.pathh: unknown key; did you mean "path"?'
 
 
+def test_bounds_are_told_in_the_units_in_which_they_are_written(tmp_path: Path) -> None:
+    """Of durations, sizes and plain numbers."""
+    splunk = "type: splunk, endpoints: 'http://h:8088', token: t, timeout: 2m, batch_size: 1GB, batch_events: 0"
+
+    assert problems(tmp_path, f"sinks: {{a: {{{splunk}}}}}\n") == [
+        'spikebridge.yaml:1:74: sinks.a.timeout: expected 1m or less, found "2m"',
+        'spikebridge.yaml:1:90: sinks.a.batch_size: expected 100000000B or less, found "1GB"',
+        "spikebridge.yaml:1:109: sinks.a.batch_events: expected 1 or more, found 0",
+    ]
+
+
 def test_a_kind_that_no_finding_has_is_refused(tmp_path: Path) -> None:
     """A sink that asked for it would get nothing, ever."""
     [problem] = problems(tmp_path, "sinks: {a: {type: store, filter: {kind: [alert, decision]}}}\n")

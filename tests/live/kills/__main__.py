@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.live.kills.run import run
+from tests.live.kills.sabotage import SABOTAGES
 from tests.live.kills.trial import Plan
 from tests.live.servers import elasticsearch
 from tests.live.servers.elasticsearch import Elasticsearch
@@ -25,7 +26,7 @@ def main() -> int:
     parser.add_argument("--churn", type=int, default=0, metavar="SECONDS", help="a third instance joins and leaves for so long")
     parser.add_argument("--per-second", type=int, default=300, help="records")
     parser.add_argument("--static", action="store_true", help="instances have names in their groups")
-    parser.add_argument("--sabotage", choices=["late-alerts", "no-replay"], default="")
+    parser.add_argument("--sabotage", choices=SABOTAGES, default="")
     asked = parser.parse_args()
     plan = Plan(
         client=asked.client,

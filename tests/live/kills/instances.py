@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.live.servers.process import Server
+from tests.live.servers.process import Server, stop_all
 
 from spikebridge.app.status import read_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[3]
-READY_S = 60.0
 STOP_S = 60.0
+REST_S = 300.0
 _PAUSE_S = 0.01
 
 
@@ -36,9 +36,10 @@ class Instance:
             "-m",
             "tests.live.kills.runner",
             directory,
-            *([sabotage] if sabotage else []),
         ]
-        self.server = Server(name, command, directory, env={"PYTHONPATH": str(ROOT)})
+        broken = ["--sabotage", sabotage] if sabotage else []
+        self.server = Server(name, [*command, *broken], directory, env={"PYTHONPATH": str(ROOT)})
+        self._rest = Server(f"{name}-rest", [*command, "--rest"], directory, env={"PYTHONPATH": str(ROOT)})
 
     def start(self, fuse: str = "") -> None:
         """Start, with a fuse if there is one (`join 2`); don't wait."""
@@ -72,7 +73,20 @@ class Instance:
         """End it as its operator would."""
         self.server.stop(STOP_S)
 
+    def deliver_rest(self) -> None:
+        """Run the later stages once more, as an operator may: what the last alerts before the end gave must not wait for a start."""
+        self._rest.launch()
+        assert self._rest.reap(REST_S), f"{self._rest.name} goes on after {REST_S:g} s: {self._rest.tail()}"
+        assert self._rest.ending == "code 0", f"{self._rest.name}: {self._rest.ending}: {self._rest.tail()}"
+
     def troubles(self) -> str:
         """Return what its stages last failed with."""
         status = read_status(self.directory / "data")
         return "; ".join(f"{stage.name}: {stage.error}" for stage in status.stages if stage.error) if status else ""
+
+
+def stop_together(instances: Sequence[Instance]) -> None:
+    """End them as their operator would, at once: nobody takes over from another one that goes."""
+    stop_all([instance.server for instance in instances], STOP_S)
+    for instance in instances:
+        assert instance.server.ending in ("code 0", ""), f"{instance.name}: {instance.server.ending}: {instance.server.tail()}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spikebridge.spikes.record import Record
 
 RUN_RECORDS = 5_000
-READ_S = 120.0
+READ_S = 300.0
 DEAD_ORIGIN = ("partition", "offset", "part")
 
 Contents = list[tuple[int, bytes]]

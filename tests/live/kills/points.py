@@ -9,6 +9,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from tests.live.kills import takeovers
+from tests.live.kills.takeovers import Takeover
 
 from spikebridge.delivery import Batch, Batching, Lingering, Waiting
 from spikebridge.spikes.frame import marker_of
@@ -71,10 +72,6 @@ class Fuse:
                 (self._directory / "fired").write_text(name)
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def taken(self, sink: str, partition: int, position: int) -> None:
-        """Note that a partition was given to this process for a sink."""
-        takeovers.note(self._directory, takeovers.Takeover(time.monotonic(), sink, partition, position))
-
     def _watch(self) -> None:
         while True:
             time.sleep(_LOOK_S)
@@ -94,9 +91,10 @@ class Fuse:
 class FusedClient:
     """A Kafka client whose group, reader and producer pass the points; `names` tell the groups and topics apart."""
 
-    def __init__(self, client: Client, names: Names, fuse: Fuse) -> None:
-        """Wrap a client; `replayed` is where each partition stood when it was taken over."""
+    def __init__(self, client: Client, names: Names, fuse: Fuse, directory: Path) -> None:
+        """Wrap a client; `replayed` is where each partition stood when it was taken over, sinks' takeovers are noted in the directory."""
         self._client = client
+        self.directory = directory
         self.names = names
         self.fuse = fuse
         self.replayed: dict[Partition, int] = {}
@@ -126,21 +124,26 @@ class FusedGroup:
         self._group = group
         self._stage = stage
         self._client = client
-        self._given = False
+        self._given: set[Partition] = set()
+        self._unasked: set[Partition] = set()
 
     def poll(self) -> Changes:
         """Pass `join` as long as nothing was given."""
         if not self._stage and not self._given:
             self._client.fuse.passed("join")
         changes = self._group.poll()
-        self._given |= bool(changes.given)
+        self._given |= changes.given
+        self._unasked |= changes.given
         return changes
 
     def committed(self, partition: Partition) -> Place | None:
-        """Note where a takeover begins."""
+        """Note where a takeover begins: what is asked later by the same owner is none."""
+        at_s = time.monotonic()
         place = self._group.committed(partition)
-        if self._stage.startswith(DELIVER):
-            self._client.fuse.taken(self._stage.removeprefix(DELIVER), partition.number, place.offset if place else 0)
+        if self._stage.startswith(DELIVER) and partition in self._unasked:
+            self._unasked.discard(partition)
+            takeover = Takeover(at_s, self._stage.removeprefix(DELIVER), partition.number, place.offset if place else 0)
+            takeovers.note(self._client.directory, takeover)
         elif place is not None and not self._stage:
             self._client.replayed[partition] = place.offset
         return place

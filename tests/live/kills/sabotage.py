@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from spikebridge.kafka.client import Client, Outgoing, Partition, Producer, Reader
 
+SABOTAGES = ("late-alerts", "no-replay")
 LATE_S = 0.7
 
 

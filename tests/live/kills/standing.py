@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PARTITIONS = 12
 ALERT_PARTITIONS = 4
 SINKS = ("elastic", "splunk")
-ASK_S = 60.0
+ASK_S = 180.0
 _READERS = {**{sink: f"deliver.{sink}" for sink in SINKS}, "incidents": "incidents"}
 """Who reads the alert topic, and how the name of its group ends."""
 
@@ -70,12 +70,12 @@ class Watch:
 
     def standing(self) -> Standing:
         """Ask: positions before heads, so that nothing seems to be ahead."""
-        return _insisted(self._standing)
+        return insisted(self._standing)
 
     def shares(self) -> dict[str, list[int]]:
         """Return, for each group, how many partitions each member owns."""
         groups = {end: f"{self._names.group}.{end}" for end in _READERS.values()}
-        return _insisted(
+        return insisted(
             lambda: {
                 name: [len(owned) for owned in self._admin.members(group).values()]
                 for name, group in {"spikes": self._names.group, **groups}.items()
@@ -91,7 +91,7 @@ class Watch:
 
     def end(self, topic: str) -> int:
         """Return the end of a topic with one partition."""
-        return _insisted(lambda: self._ends(topic, 1)[0])
+        return insisted(lambda: self._ends(topic, 1)[0])
 
     def close(self) -> None:
         """Let go."""
@@ -111,7 +111,8 @@ def _offsets(places: Mapping[Partition, Place]) -> dict[int, int]:
     return {partition.number: place.offset for partition, place in places.items()}
 
 
-def _insisted(ask: Callable[[], T]) -> T:
+def insisted(ask: Callable[[], T]) -> T:
+    """Ask until there is an answer: brokers may be away."""
     end = time.monotonic() + ASK_S
     while True:
         try:

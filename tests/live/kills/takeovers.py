@@ -16,7 +16,7 @@ FILE = "takeovers"
 
 
 class Takeover(NamedTuple):
-    """`at_s` is of the monotonic clock, which all processes of a machine share; `position` is what the group had committed."""
+    """`position` is what the group had committed, as it was asked at `at_s` of the monotonic clock, which all processes of a machine share."""
 
     at_s: float
     sink: str

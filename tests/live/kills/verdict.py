@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.live.kills.takeovers import Takeover, latest
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
 
 PAGE = 2_000
 SHOWN = 5
+LATE_S = 60.0
+"""So long after a partition was another's its former owner, stopped or out of reach meanwhile, may still deliver what it had begun."""
+
 ALERT_TYPE = "spikebridge:alert"
 
 
 Takeovers = Mapping[str, Mapping[int, Sequence[Takeover]]]
 """Of one sink: by token and partition, in order of time."""
+
+Committed = tuple[float, Mapping[int, int]]
+"""What a sink's group had committed by a time, by partition."""
 
 
 class Copy(NamedTuple):
@@ -51,6 +58,14 @@ class Held(NamedTuple):
 
     alerts: Mapping[tuple[str, str], Any]
     incidents: Mapping[str, int]
+
+
+class Received(NamedTuple):
+    """What the HEC receiver indexed, who took over which partition from where, and what was committed now and then."""
+
+    events: Sequence[HecEvent]
+    takeovers: Takeovers
+    committed: Sequence[Committed] = ()
 
 
 @dataclass
@@ -158,31 +173,56 @@ def judge_elastic(verdict: Verdict, expected: Reference, held: Held) -> None:
     verdict.note("incidents in Elasticsearch", "final versions differ", _versions(expected.incidents, held.incidents))
 
 
-def judge_hec(verdict: Verdict, expected: Reference, topic: Topic, events: Sequence[HecEvent], takeovers: Takeovers) -> None:
-    """Exactly the reference's ids; an alert comes again only where somebody took over before it, and once for each who did."""
+def judge_hec(verdict: Verdict, expected: Reference, topic: Topic, received: Received) -> None:
+    """
+    Exactly the reference's ids; an alert comes again only where somebody took over before it, and once for each who did.
+
+    Nobody takes over further back than was committed by then, and who has lost a partition ends with it.
+    """
     where = "HEC"
     arrived: dict[str, list[HecEvent]] = defaultdict(list)
-    for event in events:
+    for event in received.events:
         if event.sourcetype == ALERT_TYPE:
             arrived[event.id].append(event)
     verdict.note(where, "missing", (_named(expected, name) for name in expected.alerts.keys() - arrived.keys()))
     verdict.note(where, "extra", arrived.keys() - expected.alerts.keys())
-    verdict.counts[where]["repeats"] = sum(len(copies) - 1 for copies in arrived.values())
-    senders = {
-        name: (
-            copy := topic.alerts[name][0],
-            [latest(takeovers[event.token][copy.partition], event.indexed_s) for event in copies],
-        )
-        for name, copies in arrived.items()
-        if name in topic.alerts
+    verdict.counts[where]["repeats"] = sum(len(events) - 1 for events in arrived.values())
+    copies = {name: topic.alerts[name][0] for name in arrived.keys() & topic.alerts.keys()}
+    owners = {
+        name: [latest(received.takeovers[event.token][copy.partition], event.indexed_s) for event in arrived[name]]
+        for name, copy in copies.items()
     }
-    wrong = (f"{name}: {copy[:2]} by {by}" for name, (copy, by) in senders.items() if not _excused(copy, by))
-    verdict.note(where, "twice by one, or by one who took over behind it", wrong)
+    twice = (f"{name}: {copies[name][:2]} by {by}" for name, by in owners.items() if not _excused(copies[name], by))
+    verdict.note(where, "twice by one, or by one who took over behind it", twice)
+    every = [one for some in received.takeovers.values() for ones in some.values() for one in ones]
+    verdict.note(
+        where,
+        "taken over from further back than was committed",
+        (one for one in every if one.position < _committed(received.committed, one)),
+    )
+    last: dict[Takeover, float] = {}
+    for name, by in owners.items():
+        for owner, event in zip(by, arrived[name], strict=True):
+            if owner:
+                last[owner] = max(last.get(owner, 0.0), event.indexed_s)
+    verdict.note(where, "two owners at once", _at_once(last))
 
 
-def _excused(copy: Copy, senders: Sequence[Takeover | None]) -> bool:
-    once = len(set(senders)) == len(senders)
-    return once and all(takeover is not None and takeover.position <= copy.offset for takeover in senders)
+def _excused(copy: Copy, owners: Sequence[Takeover | None]) -> bool:
+    once = len(set(owners)) == len(owners)
+    return once and all(owner is not None and owner.position <= copy.offset for owner in owners)
+
+
+def _committed(known: Sequence[Committed], takeover: Takeover) -> int:
+    """Return what was known to be committed of its partition when somebody took it over."""
+    return max((cursor.get(takeover.partition, 0) for at_s, cursor in known if at_s <= takeover.at_s), default=0)
+
+
+def _at_once(last: Mapping[Takeover, float]) -> Iterable[str]:
+    """Name the pairs of which both went on long after the later one took over; `last` is when each delivered last."""
+    for one, other in permutations(last, 2):
+        if one.partition == other.partition and one.at_s < other.at_s and min(last[one], last[other]) > other.at_s + LATE_S:
+            yield f"{one} beside {other}"
 
 
 def judge_letters(verdict: Verdict, expected: Reference, letters: Iterable[str]) -> None:

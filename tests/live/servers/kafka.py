@@ -41,8 +41,9 @@ USERS = ("alice", "bob")
 SESSION_TIMEOUT_S = 3.0
 """So long after its last word a broker counts as dead."""
 
-READY_S = 90.0
+READY_S = 240.0
 _ASK_MS = 3_000
+_READY_MS = 10_000
 _FORMAT_TIMEOUT_S = 60
 _OFFSETS_PARTITIONS = 4
 _PREFERRED = 0
@@ -114,7 +115,7 @@ class Broker:
             return False
         try:
             with KafkaAdminClient(
-                bootstrap_servers=self.address(), bootstrap_timeout_ms=2_000, request_timeout_ms=2_000
+                bootstrap_servers=self.address(), bootstrap_timeout_ms=_READY_MS, request_timeout_ms=_READY_MS
             ) as admin:
                 brokers = admin.describe_cluster()["brokers"]
         except KafkaError:

@@ -28,6 +28,7 @@ GRACE_S = 10.0
 """From SIGTERM to SIGKILL."""
 
 _PAUSE_S = 0.05
+_KILLED_S = 60.0
 _TAIL_BYTES = 4_000
 # Below the ports that the kernel gives to outgoing connections, so that no client sits on a server's port while it is restarted.
 _PORTS = range(20_000, 32_000)
@@ -109,7 +110,7 @@ class Server:
             while not _answers(ready):
                 if not self.running:
                     raise ServerFailed(
-                        f"{self.name} ended with {self._code()} before it was ready; the end of {self.log}:\n{self.tail()}"
+                        f"{self.name} ended with {self.ending} before it was ready; the end of {self.log}:\n{self.tail()}"
                     )
                 if time.monotonic() > end:
                     raise ServerFailed(f"{self.name} wasn't ready after {deadline_s:g} s; the end of {self.log}:\n{self.tail()}")
@@ -131,7 +132,7 @@ class Server:
     def kill(self) -> None:
         """End the whole group as a power cut would: kill -9, and wait until it's gone."""
         self.signal(signal.SIGKILL)
-        self.reap()
+        self.reap(_KILLED_S)
 
     def freeze(self) -> None:
         """Stop the group without a word to anyone (SIGSTOP): its connections stay open and silent. Returns when it has come to rest."""
@@ -167,9 +168,13 @@ class Server:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return log.read().decode(errors="replace")
 
-    def _code(self) -> str:
+    @property
+    def ending(self) -> str:
+        """How it ended, `code 0` or `signal 9`; "" if it didn't."""
         code = None if self._process is None else self._process.returncode
-        return f"signal {-code}" if code is not None and code < 0 else f"code {code}"
+        if code is None:
+            return ""
+        return f"signal {-code}" if code < 0 else f"code {code}"
 
 
 def stop_all(servers: Sequence[Server], grace_s: float = GRACE_S) -> None:
