@@ -150,6 +150,14 @@ class Cluster:
             broker.properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
             broker.format(cluster_id, self.passwords)
 
+    def send_through(self, port: int) -> None:
+        """Have the one broker tell clients of PLAINTEXT to come by another port of this machine; before `start`."""
+        (broker,) = self.brokers
+        lines = broker.properties.read_text(encoding="utf-8")
+        ours = f"advertised.listeners=PLAINTEXT://{broker.address()}"
+        assert ours in lines
+        broker.properties.write_text(lines.replace(ours, f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}"), encoding="utf-8")
+
     def start(self) -> None:
         """Start every broker that isn't running, and wait until each takes part."""
         try:

@@ -1,5 +1,7 @@
 """Questions about the cluster, and the making of topics."""
 
+# ruff: noqa: SLF001  the library's own error codes begin with an underscore
+
 from __future__ import annotations
 
 import base64
@@ -12,6 +14,7 @@ from confluent_kafka import (
     OFFSET_INVALID,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
+    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -53,23 +56,28 @@ class ConfluentAdmin:
         """Connect."""
         reach.check("admin")
         self._reach, self._heard = reach, Heard()
-        with reach.told("admin", self._heard):
-            self._admin = library.AdminClient(reach.settings(self._heard, {}))
+        self._admin = self._connected()
+
+    def _connected(self) -> Any:
+        with self._reach.told("admin", self._heard):
+            return library.AdminClient(self._reach.settings(self._heard, {}))
 
     def cluster_id(self) -> str:
         """Return the cluster's id."""
-        with self._told("asking for the cluster"):
-            return str(self._admin.cluster_id(timeout=CALL_S))
+
+        def ask(limit_s: float) -> str:
+            with self._told("asking for the cluster"):
+                return str(self._admin.cluster_id(timeout=limit_s))
+
+        return self._insisted(ask)
 
     def brokers(self) -> int:
         """Return how many brokers are alive."""
-        with self._told("asking for the cluster"):
-            return len(self._admin.list_topics(timeout=CALL_S).brokers)
+        return len(self._insisted(lambda limit_s: self._listed("asking for the cluster", limit_s)).brokers)
 
     def topics(self) -> list[str]:
         """Return the names of all topics that we may see, internal ones left out."""
-        with self._told("asking for all topics"):
-            names = list(self._admin.list_topics(timeout=CALL_S).topics)
+        names = list(self._insisted(lambda limit_s: self._listed("asking for all topics", limit_s)).topics)
         return sorted(name for name, topic in self._there(names).items() if not topic.is_internal)
 
     def describe(self, topics: Sequence[str]) -> dict[str, TopicFacts]:
@@ -200,6 +208,10 @@ class ConfluentAdmin:
         """Let go; twice does nothing, and nothing is raised."""
         self._admin.__exit__(None, None, None)
 
+    def _listed(self, what: str, limit_s: float) -> Any:
+        with self._told(what):
+            return self._admin.list_topics(timeout=limit_s)
+
     def _there(self, names: Sequence[str]) -> dict[str, Any]:
         return self._insisted(lambda limit_s: self._there_now(names, limit_s))
 
@@ -229,8 +241,13 @@ class ConfluentAdmin:
             except LogUnavailable:
                 if time.monotonic() >= end:
                     raise
-            with suppress(KafkaException):
+            try:
                 self._admin.list_topics(timeout=_SLICE_S)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError._TRANSPORT:
+                    # Fault: it has nobody to ask, and may be stranded, as `Reach.stranded` says.
+                    self.close()
+                    self._admin = self._connected()
             time.sleep(_PAUSE_S)
             slice_s *= 2
 

@@ -56,10 +56,8 @@ class ConfluentGroup:
         self._what = f"group {name}"
         reach.check(self._what)
         self._reach, self._heard = reach, Heard()
-        with reach.told(self._what, self._heard):
-            self._consumer: Consumer | None = Consumer(
-                reach.settings(self._heard, _settings(name, membership) | {"on_commit": self._on_commit})
-            )
+        self._settings = _settings(name, membership) | {"on_commit": self._on_commit}
+        self._consumer: Consumer | None = self._connected()
         self._busy: LogBusy | None = None
         self._denied: LogDenied | None = None
         self._held: set[Partition] = set()
@@ -74,6 +72,10 @@ class ConfluentGroup:
         self._looked_s = -_LOOK_S
         if not self._pattern:
             self._subscribe(list(topics))
+
+    def _connected(self) -> Consumer:
+        with self._reach.told(self._what, self._heard):
+            return Consumer(self._reach.settings(self._heard, self._settings))
 
     def poll(self) -> Changes:
         """Keep the membership alive and say what changed."""
@@ -99,10 +101,18 @@ class ConfluentGroup:
             raise self._denied
         self._denied = None
         self._go_on_committing()
-        self._reach.check_again(self._what, self._heard, of_all=True)
+        if self._topics and self._reach.stranded(self._what, self._heard, library, self._topics[0]):
+            self._join_anew()
         changes = Changes(frozenset(self._given), frozenset(self._taken), frozenset(self._lost))
         self._given, self._taken, self._lost = set(), set(), set()
         return changes
+
+    def _join_anew(self) -> None:
+        """Join again, as another consumer: what was held is lost, and what was to be committed is not."""
+        self._gone(self._held, self._lost)
+        self.close()
+        self._consumer = self._connected()
+        self._subscribe(self._topics)
 
     def _look_for_topics(self, library: Consumer) -> None:
         """
@@ -139,11 +149,13 @@ class ConfluentGroup:
 
     def _on_taken(self, library: Consumer, partitions: list[TopicPartition]) -> None:
         library.incremental_unassign(partitions)
-        self._gone(_names(partitions), self._taken)
+        if library is self._consumer:
+            self._gone(_names(partitions), self._taken)
 
     def _on_lost(self, library: Consumer, partitions: list[TopicPartition]) -> None:
         library.incremental_unassign(partitions)
-        self._gone(_names(partitions), self._lost)
+        if library is self._consumer:
+            self._gone(_names(partitions), self._lost)
 
     def _gone(self, partitions: set[Partition], where: set[Partition]) -> None:
         # What came and went between two polls was never told.

@@ -21,6 +21,8 @@ from spikebridge.located import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from confluent_kafka import Consumer
+
     from spikebridge.kafka.connection import Connection
     from spikebridge.tls import Tls
 
@@ -71,6 +73,9 @@ _SILENT = frozenset(
     )
 )
 _ASK_S = 0.3
+_SMALL_S = 2.0
+"""Longer than the library waits before it connects again."""
+
 _LONGEST_CAUSE = 300
 _TOKEN_BYTES = 64 * 1024
 _TOKEN_S = 60.0
@@ -103,8 +108,8 @@ class Heard:
         """Begin anew after an answer."""
         self.cause = ""
         self.denied = False
-        self.down_since = 0.0
-        self.failing_since = 0.0
+        self.down = False
+        self.answered_s = time.monotonic()
 
     def log(self, _level: int, text: str, *words: str) -> None:
         """Take a line as a `logging.Logger` does; the library never logs passwords or tokens at its default level."""
@@ -116,14 +121,13 @@ class Heard:
     def error(self, error: KafkaError) -> None:
         """Take an error; that all servers are gone is never the first one."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self.down_since = self.down_since or time.monotonic()
+            self.down = True
         else:
             self._keep(printable(error.str()))
             self.denied |= error.code() in _NO_LOGIN
 
     def _keep(self, line: str) -> None:
         hint = next((f"{found.expand(hint)}: " for pattern, hint in _HINTS if (found := re.search(pattern, line))), "")
-        self.failing_since = self.failing_since or time.monotonic()
         self.cause = hint + re.sub(r" \(after \d+ms in state [^)]*\)", "", line)[:_LONGEST_CAUSE]
         self.denied = hint.startswith("TLS")
 
@@ -141,7 +145,7 @@ class Reach:
             "security.protocol": ("SASL_" if connection.sasl else "") + ("SSL" if connection.tls else "PLAINTEXT"),
             "socket.timeout.ms": milliseconds(REQUEST_S),
             "socket.nagle.disable": True,
-            "reconnect.backoff.max.ms": 1_000,
+            "reconnect.backoff.max.ms": milliseconds(_SMALL_S / 2),
             "retry.backoff.ms": 5,
             "retry.backoff.max.ms": 100,
             "topic.metadata.propagation.max.ms": milliseconds(REQUEST_S),
@@ -186,22 +190,30 @@ class Reach:
                 admin.cluster_id(timeout=_ASK_S)
             except KafkaException as error:
                 admin.poll(0)
-                if heard.denied or (heard.down_since and heard.cause) or time.monotonic() > end:
+                if heard.denied or (heard.down and heard.cause) or time.monotonic() > end:
                     raise self.log_error(what, error.args[0], heard) from error
             else:
                 return
 
-    def check_again(self, what: str, heard: Heard, *, of_all: bool) -> None:
+    def stranded(self, what: str, heard: Heard, library: Consumer, topic: str) -> bool:
         """
-        Check where all servers, or any, have been out of reach for `CALL_S`, and not sooner again.
+        Say whether `library` knows no server any more while one answers us; raise where none does.
 
-        Fault: polls bring nothing then, for ever; that a server is back isn't said, nor always that the last one went.
+        Asked where nothing has come for `CALL_S`, and not sooner again: polls bring nothing then, for ever.
+        Fault: that servers went isn't always told. And a server that is going down names none in its last answer: the library forgets
+        them all, and never looks for one again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
-        since = heard.down_since if of_all else heard.failing_since
-        if since and time.monotonic() - since > CALL_S:
-            heard.down_since = heard.failing_since = time.monotonic()
+        if time.monotonic() - heard.answered_s < CALL_S:
+            return False
+        try:
+            if _unanswered(library, topic) is None:
+                heard.forget()
+                return False
             self.check(what)
-            heard.down_since = heard.failing_since = 0.0
+            unanswered = _unanswered(library, topic)
+            return unanswered is not None and unanswered.code() == KafkaError._TRANSPORT
+        finally:
+            heard.answered_s = time.monotonic()
 
     @contextmanager
     def told(self, what: str, heard: Heard) -> Iterator[None]:
@@ -262,6 +274,15 @@ class _TokenFile:
             message = f"{self._path}: expected a token, printable ASCII without spaces"
             raise ValueError(message)
         return token.decode("ascii"), time.time() + _TOKEN_S
+
+
+def _unanswered(library: Consumer, topic: str) -> KafkaError | None:
+    """Ask for something small, and return why there was no answer; `_TRANSPORT` where the library has nobody to ask."""
+    try:
+        library.list_topics(topic, timeout=_SMALL_S)
+    except KafkaException as error:
+        return error.args[0]  # type: ignore[no-any-return]
+    return None
 
 
 def reason(error: KafkaError) -> str:

@@ -70,13 +70,16 @@ class ConfluentReader:
         """Connect; nothing is followed."""
         self._reach, self._heard = reach, Heard()
         self._admin = ConfluentAdmin(reach)
-        with reach.told("reader", self._heard):
-            self._consumer: Consumer | None = Consumer(reach.settings(self._heard, _FOLLOWING))
+        self._consumer: Consumer | None = self._connected()
         self._single: Consumer | None = None
         self._next: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._failed: LogError | None = None
         self._failing: dict[Partition, float] = {}
+
+    def _connected(self) -> Consumer:
+        with self._reach.told("reader", self._heard):
+            return Consumer(self._reach.settings(self._heard, _FOLLOWING))
 
     def follow(self, partition: Partition, offset: int) -> None:
         """Read on from here in the next polls."""
@@ -122,9 +125,19 @@ class ConfluentReader:
             fetched = self._sorted(_more(library, first) if first is not None else [])
         if fetched.records:
             self._heard.forget()
-        else:
-            self._reach.check_again("reading", self._heard, of_all=False)
+        elif self._next and self._reach.stranded("reading", self._heard, library, next(iter(self._next)).topic):
+            self._open_anew()
         return fetched
+
+    def _open_anew(self) -> None:
+        """Read on where we are, by another consumer."""
+        stranded, following, paused = self._open(), self._next, self._paused
+        self._consumer, self._next, self._paused = self._connected(), {}, set()
+        for partition, offset in following.items():
+            self.follow(partition, offset)
+            if partition in paused:
+                self.pause(partition)
+        consumer.closed(stranded)
 
     def _follow_failing(self) -> None:
         # Fault: what doesn't go away is told once; of a partition that is followed anew it is told again.
@@ -164,11 +177,15 @@ class ConfluentReader:
         what = f"reading {len(wanted)} records of {partition}"
         heard = Heard()
         with self._reach.told(what, heard):
-            self._single = self._single or Consumer(self._reach.settings(heard, _SINGLE))
+            single, self._single = self._single or Consumer(self._reach.settings(heard, _SINGLE)), None
             try:
-                return self._collected(self._single, partition, wanted, what)
-            finally:
-                self._single.unassign()
+                found = self._collected(single, partition, wanted, what)
+            except BaseException:
+                consumer.closed(single)  # it may be stranded
+                raise
+            single.unassign()
+            self._single = single
+            return found
 
     def _collected(self, library: Consumer, partition: Partition, wanted: deque[int], what: str) -> list[Record]:
         """Read forward from one wanted offset to the next; those that are passed without a record are gone."""
