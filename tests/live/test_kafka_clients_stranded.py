@@ -59,7 +59,7 @@ def test_all_goes_on_when_a_broker_that_named_no_servers_is_back(
         maker.topic(unique, 2)
         partition, paused = Partition(unique, 0), Partition(unique, 1)
         reader, admin, producer = maker.reader(), maker.admin(), maker.producer()
-        member = Member(maker.group(f"group-{unique}", unique, instance=unique))
+        member = Member(maker.group(f"group-{unique}", unique))
         producer.append([*messages(unique, [b"one"]), *messages(unique, [b"one"], 1)])
         for each in (partition, paused):
             reader.follow(each, 0)
