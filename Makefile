@@ -11,6 +11,8 @@ ARGS ?=
 SEED ?= 1
 # A process a core, four at most, of which one that has nothing left takes from another; ARGS='-n 0' keeps to one, and to the order.
 EACH := -n auto --maxprocesses 4 --dist worksteal
+# Whole files in two processes, each with servers of its own: these tests mostly wait.
+SERVED := -n 2 --dist loadfile --no-loadscope-reorder
 # As the command itself does: NumPy's second thread waits for the first at each step, for minutes where the machine is busy.
 export OPENBLAS_NUM_THREADS ?= 1
 # A name on PATH proves nothing (a pyenv shim can exist and fail), so each candidate is run.
@@ -37,7 +39,7 @@ test-train: $(VENV)/.dev  ## learning by gradients, and models in snnTorch and N
 	$(PY) -m pytest -m train --randomly-seed $(SEED) $(ARGS)
 
 live: $(VENV)/.dev  ## against real servers, fetched once and started on loopback: about 40 minutes, needs Java
-	$(PY) -m pytest -m live -p no:randomly $(ARGS)
+	$(PY) -m pytest $(SERVED) -m live -p no:randomly $(ARGS)
 
 live-hec: $(VENV)/.dev  ## against a HEC receiver that we did not write, built once: about 5 minutes, then one, needs Go
 	$(PY) -m pytest -m live_hec -p no:randomly $(ARGS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.fuzzing import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,8 @@ _COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 
 # The same examples each time, so that what turns red is the change. To search for new ones: `make test-long` outside of CI.
 settings.register_profile("short", _COMMON, max_examples=100, derandomize=True)
-settings.register_profile("long", _COMMON, max_examples=2_000, derandomize="CI" in os.environ)
+settings.register_profile("glance", _COMMON, max_examples=10, derandomize=True)
+settings.register_profile("long", _COMMON, max_examples=LONG, derandomize="CI" in os.environ)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 # Whoever was begun in the background by a script ignores Ctrl-C, and so would the processes that tests interrupt.

@@ -35,7 +35,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self.port = int(self._listener.getsockname()[1])
-        self._forgot: list[int] | None = None
+        self._forgetting = False
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -48,14 +48,15 @@ class Proxy:
             _shut(one)
 
     @contextmanager
-    def forgetting(self) -> Iterator[list[int]]:
-        """End every connection, and name no servers until the block ends; what is yielded grows with each such answer."""
-        forgot: list[int] = []
-        self._forgot = forgot
+    def forgetting(self) -> Iterator[None]:
+        """End every connection, and name no servers until the block ends."""
+        self._forgetting = True
         for one in list(self._open):
             _shut(one)
-        yield forgot
-        self._forgot = None
+        try:
+            yield
+        finally:
+            self._forgetting = False
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -72,11 +73,13 @@ class Proxy:
                     threading.Thread(target=self._passed, args=(way, client, broker, asked), name="proxy", daemon=True).start()
 
     def _passed(self, way: Callable[..., None], client: socket.socket, broker: socket.socket, asked: dict[int, int]) -> None:
-        with suppress(OSError, EOFError):
-            way(client, broker, asked)
-        for one in (client, broker):
-            _shut(one)
-            self._open.discard(one)
+        try:
+            with suppress(OSError, EOFError):
+                way(client, broker, asked)
+        finally:
+            for one in (client, broker):
+                _shut(one)
+                self._open.discard(one)
 
     @staticmethod
     def _ask(client: socket.socket, broker: socket.socket, asked: dict[int, int]) -> None:
@@ -91,13 +94,12 @@ class Proxy:
         while True:
             frame = _frame(broker)
             version = asked.pop(_SIZE.unpack_from(frame)[0], 0)
-            forgot = self._forgot if version else None
-            if forgot is not None:
+            forgetting = self._forgetting and version > 0
+            if forgetting:
                 assert version >= _FIRST_FLEXIBLE
                 frame = _without_servers(frame)
             client.sendall(_SIZE.pack(len(frame)) + frame)
-            if forgot is not None:
-                forgot.append(version)
+            if forgetting:
                 return
 
 

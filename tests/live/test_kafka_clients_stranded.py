@@ -7,19 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.live.kafka_makers import (
-    LIBRARIES,
-    PATIENCE_S,
-    Maker,
-    Member,
-    appended,
-    awaited,
-    gather,
-    messages,
-    read,
-    settle,
-    values,
-)
+from tests.live.kafka_makers import LIBRARIES, PATIENCE_S, Maker, Member, awaited, gather, messages, read, settle, values
 from tests.live.kafka_proxy import Proxy
 from tests.live.servers.kafka import Cluster
 from tests.live.servers.missing import needed
@@ -34,13 +22,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.live
 
-GONE_S = CALL_S + 3
-"""Longer than the clients wait until they ask again who the servers are."""
+AWAY_S = 2 * CALL_S
+"""Longer than a client is silent before it asks, and says that nobody answers."""
 
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Proxy]]:
-    """Start a broker that sends its clients through a proxy."""
+    """Start a broker that is reached, and sends its clients, through a proxy."""
     with needed():
         cluster = Cluster(tmp_path_factory.mktemp("proxied"))
         with Proxy(cluster.brokers[0].address()) as proxy:
@@ -56,39 +44,47 @@ def test_all_goes_on_when_a_broker_that_named_no_servers_is_back(
     """What is followed goes on where it was, what is paused stays so, a member owns its partitions again, and questions are answered."""
     cluster, proxy = proxied
     with Maker(cluster, library) as maker:
+        client = maker.client(servers=[f"127.0.0.1:{proxy.port}"])
         maker.topic(unique, 2)
         partition, paused = Partition(unique, 0), Partition(unique, 1)
-        reader, admin, producer = maker.reader(), maker.admin(), maker.producer()
-        member = Member(maker.group(f"group-{unique}", unique))
-        producer.append([*messages(unique, [b"one"]), *messages(unique, [b"one"], 1)])
+        reader, admin = maker.reader(client), maker.admin(client)
+        member = Member(maker.group(f"group-{unique}", unique, client=client))
+        searching = maker.group(f"searching-{unique}", pattern=f"{unique}-later", client=client)
+        maker.producer().append([*messages(unique, [b"one"]), *messages(unique, [b"one"], 1)])
         for each in (partition, paused):
             reader.follow(each, 0)
         read(reader, 2)
         reader.pause(paused)
         settle(member, owned=2)
+        searching.poll()
 
-        with proxy.forgetting() as forgot:
-            end = time.monotonic() + GONE_S
-            while time.monotonic() < end or not forgot:
-                for ask in (lambda: reader.poll(0.1), member.poll, admin.cluster_id):
-                    unless_out_of_reach(ask)
+        with proxy.forgetting():
+            silent = {"reader": lambda: reader.poll(0.1), "member": member.poll, "searching": searching.poll}
+            end = time.monotonic() + AWAY_S
+            while time.monotonic() < end or (silent and library == "confluent"):
+                assert time.monotonic() < end + PATIENCE_S, f"{list(silent)} didn't say that nobody answers"
+                for who, poll in list(silent.items()):
+                    if not answered(poll):
+                        del silent[who]
+            assert answered(admin.topics) is (library != "confluent")
 
-        awaited(lambda: appended(producer, unique, [b"two"]))
-        producer.append(messages(unique, [b"two"], 1))
+        maker.producer().append([*messages(unique, [b"two"]), *messages(unique, [b"two"], 1)])
+        maker.topic(f"{unique}-later")
         found: dict[Partition, list[Record]] = {}
-        awaited(lambda: unless_out_of_reach(lambda: gather(found, reader, 0.1)) or found, 2 * PATIENCE_S)
-        assert values(found[partition])[:1] == [b"two"]
-        assert paused not in found
+        awaited(lambda: answered(lambda: gather(found, reader, 0.1)) and found, 2 * PATIENCE_S)
+        assert {where: values(records) for where, records in found.items()} == {partition: [b"two"]}
         reader.resume(paused)
         assert values(read(reader, 1)[paused]) == [b"two"]
-        assert awaited(lambda: unless_out_of_reach(admin.cluster_id))
-        awaited(lambda: unless_out_of_reach(member.poll) and len(member.owned) == 2, 2 * PATIENCE_S)
+        assert unique in admin.topics()
+        awaited(lambda: answered(member.poll) and len(member.owned) == 2, 2 * PATIENCE_S)
         awaited(lambda: not member.commit({partition: Place(2, "two")}))
         assert member.group.committed(partition) == Place(2, "two")
+        awaited(lambda: searching.poll().given, 2 * PATIENCE_S)
 
 
-def unless_out_of_reach(ask: Callable[[], object]) -> object:
-    """Return the answer, None while nobody answers."""
+def answered(ask: Callable[[], object]) -> bool:
+    """Ask, and say whether somebody answered."""
     with suppress(LogUnavailable):
-        return ask()
-    return None
+        ask()
+        return True
+    return False

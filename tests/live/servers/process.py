@@ -30,8 +30,10 @@ GRACE_S = 10.0
 _PAUSE_S = 0.05
 _KILLED_S = 60.0
 _TAIL_BYTES = 4_000
-# Below the ports that the kernel gives to outgoing connections, so that no client sits on a server's port while it is restarted.
-_PORTS = range(20_000, 32_000)
+# Below the ports that the kernel gives to outgoing connections, so that no client sits on a server's port while it is restarted;
+# of two processes of tests each has its own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(20_000 + _WORKER, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 _given_ports: set[int] = set()
 
 

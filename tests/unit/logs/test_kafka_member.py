@@ -259,6 +259,19 @@ def test_whoever_was_put_out_has_lost_everything(bench: Bench) -> None:
     assert bench.member.changes() == Changes(given=frozenset({A, B, C}))
 
 
+def test_what_is_lost_is_not_committed_any_more(bench: Bench) -> None:
+    """Its next owner would be set back; nor is it waited for."""
+    bench.member.keep(A, Place(1))
+    bench.member.keep(A, Place(2))
+    bench.kafka.evict("group")
+    with pytest.raises(LogUnavailable, match=r"spikes-0.*another's now"):
+        bench.member.settle(A)
+    for _ in range(3):
+        bench.sleep(members.RETRY_S)
+        bench.member.hear()
+    assert bench.requests.made == [{A: 1}]
+
+
 HAPPENINGS = st.lists(st.sampled_from(["hear", "ask", "other", "evict", "rebalance", "move"]), max_size=30)
 
 

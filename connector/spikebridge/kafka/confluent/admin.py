@@ -1,7 +1,5 @@
 """Questions about the cluster, and the making of topics."""
 
-# ruff: noqa: SLF001  the library's own error codes begin with an underscore
-
 from __future__ import annotations
 
 import base64
@@ -14,7 +12,6 @@ from confluent_kafka import (
     OFFSET_INVALID,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
-    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -24,7 +21,7 @@ from confluent_kafka import admin as partly_typed
 from spikebridge.errors import LogDenied, LogMissing, LogRefused, LogUnavailable
 from spikebridge.kafka.client import CALL_S, Partition, TopicFacts, check_settings_readable, operation, without_leader
 from spikebridge.kafka.confluent import consumer
-from spikebridge.kafka.confluent.reach import REQUEST_S, Heard
+from spikebridge.kafka.confluent.reach import REQUEST_S, Heard, has_nobody_to_ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -235,19 +232,17 @@ class ConfluentAdmin:
         So the time is cut in slices, each longer than the one before, with fresh metadata in between.
         """
         end = time.monotonic() + CALL_S
+        anew = False
         while True:
             try:
                 return ask(max(_PAUSE_S, min(slice_s, end - time.monotonic())))
             except LogUnavailable:
                 if time.monotonic() >= end:
                     raise
-            try:
-                self._admin.list_topics(timeout=_SLICE_S)
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError._TRANSPORT:
-                    # Fault: it has nobody to ask, and may be stranded, as `Reach.stranded` says.
-                    self.close()
-                    self._admin = self._connected()
+            if has_nobody_to_ask(self._admin, None, self._heard) and not anew:
+                # Fault: it may be stranded, as `Reach.stranded` says.
+                before, self._admin, anew = self._admin, self._connected(), True
+                before.__exit__(None, None, None)
             time.sleep(_PAUSE_S)
             slice_s *= 2
 

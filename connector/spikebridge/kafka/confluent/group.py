@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -55,8 +56,8 @@ class ConfluentGroup:
         """Connect and subscribe; the group is joined in the polls."""
         self._what = f"group {name}"
         reach.check(self._what)
-        self._reach, self._heard = reach, Heard()
-        self._settings = _settings(name, membership) | {"on_commit": self._on_commit}
+        self._reach = reach
+        self._settings = _settings(name, membership)
         self._consumer: Consumer | None = self._connected()
         self._busy: LogBusy | None = None
         self._denied: LogDenied | None = None
@@ -71,11 +72,14 @@ class ConfluentGroup:
         self._pattern = re.compile(pattern) if pattern else None
         self._looked_s = -_LOOK_S
         if not self._pattern:
-            self._subscribe(list(topics))
+            self._subscribe(self._open(), list(topics))
 
     def _connected(self) -> Consumer:
-        with self._reach.told(self._what, self._heard):
-            return Consumer(self._reach.settings(self._heard, self._settings))
+        heard = Heard()
+        with self._reach.told(self._what, heard):
+            library = Consumer(self._reach.settings(heard, self._settings | {"on_commit": partial(self._on_commit, heard)}))
+        self._heard = heard
+        return library
 
     def poll(self) -> Changes:
         """Keep the membership alive and say what changed."""
@@ -96,23 +100,26 @@ class ConfluentGroup:
         except LogDenied as denied:
             self._denied = denied
             raise
+        self._go_on_committing()
+        if self._reach.stranded(self._what, self._heard, library, self._topics[0] if self._topics else None):
+            self._join_anew()
+            library = self._open()
         # Fault: that we may not join is told once.
         if self._denied and not library.memberid():
             raise self._denied
         self._denied = None
-        self._go_on_committing()
-        if self._topics and self._reach.stranded(self._what, self._heard, library, self._topics[0]):
-            self._join_anew()
         changes = Changes(frozenset(self._given), frozenset(self._taken), frozenset(self._lost))
         self._given, self._taken, self._lost = set(), set(), set()
         return changes
 
     def _join_anew(self) -> None:
         """Join again, as another consumer: what was held is lost, and what was to be committed is not."""
+        library = self._connected()
+        if self._topics:
+            self._subscribe(library, self._topics)
         self._gone(self._held, self._lost)
         self.close()
-        self._consumer = self._connected()
-        self._subscribe(self._topics)
+        self._consumer, self._denied = library, None
 
     def _look_for_topics(self, library: Consumer) -> None:
         """
@@ -131,11 +138,11 @@ class ConfluentGroup:
         self._looked_s = now
         found = sorted(filter(self._pattern.fullmatch, known))
         if found and found != self._topics:
-            self._subscribe(found)
+            self._subscribe(library, found)
 
-    def _subscribe(self, topics: list[str]) -> None:
+    def _subscribe(self, library: Consumer, topics: list[str]) -> None:
         with self._reach.told(self._what, self._heard):
-            self._open().subscribe(topics, on_assign=self._on_given, on_revoke=self._on_taken, on_lost=self._on_lost)
+            library.subscribe(topics, on_assign=self._on_given, on_revoke=self._on_taken, on_lost=self._on_lost)
         self._topics = topics
 
     def _on_given(self, library: Consumer, partitions: list[TopicPartition]) -> None:
@@ -143,9 +150,10 @@ class ConfluentGroup:
             partition.offset = 0  # a position that is never read from: without one the library asks for ours
         library.incremental_assign(partitions)
         library.pause(partitions)
-        given = _names(partitions)
-        self._held |= given
-        self._given |= given
+        if library is self._consumer:
+            given = _names(partitions)
+            self._held |= given
+            self._given |= given
 
     def _on_taken(self, library: Consumer, partitions: list[TopicPartition]) -> None:
         library.incremental_unassign(partitions)
@@ -222,16 +230,23 @@ class ConfluentGroup:
         except KafkaException as error:
             self._answered(str(self._reach.log_error(f"{self._what}, commit", error.args[0], self._heard)))
 
-    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+    def _on_commit(self, heard: Heard, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         answered = {(offset.topic, offset.partition, offset.offset) for offset in offsets}
-        if not self._sent or answered != {(*partition, place.offset) for partition, place in self._sent.places.items()}:
+        if (
+            heard is not self._heard
+            or not self._sent
+            or answered != {(*partition, place.offset) for partition, place in self._sent.places.items()}
+        ):
             return  # to one that was given up
         failed = error or next((offset.error for offset in offsets if offset.error is not None), None)
         if failed is not None and failed.code() in _JOINING:
             # Fault: what is taken is given up at once, and the next join is under way before anybody could commit.
             self._again_s = time.monotonic() + _AGAIN_S
+        elif failed is not None:
+            self._answered(str(self._reach.log_error(f"{self._what}, commit", failed, self._heard)))
         else:
-            self._answered("" if failed is None else str(self._reach.log_error(f"{self._what}, commit", failed, self._heard)))
+            self._heard.forget()
+            self._answered("")
 
     def _answered(self, text: str) -> None:
         sent, self._sent = self._sent, None

@@ -73,8 +73,9 @@ _SILENT = frozenset(
     )
 )
 _ASK_S = 0.3
-_SMALL_S = 2.0
-"""Longer than the library waits before it connects again."""
+_RECONNECT_S = 1.0
+_SMALL_S = 2 * _RECONNECT_S
+"""How long something small is waited for: longer than the library waits before it connects again."""
 
 _LONGEST_CAUSE = 300
 _TOKEN_BYTES = 64 * 1024
@@ -109,7 +110,7 @@ class Heard:
         self.cause = ""
         self.denied = False
         self.down = False
-        self.answered_s = time.monotonic()
+        self.asked_s = time.monotonic()
 
     def log(self, _level: int, text: str, *words: str) -> None:
         """Take a line as a `logging.Logger` does; the library never logs passwords or tokens at its default level."""
@@ -145,7 +146,7 @@ class Reach:
             "security.protocol": ("SASL_" if connection.sasl else "") + ("SSL" if connection.tls else "PLAINTEXT"),
             "socket.timeout.ms": milliseconds(REQUEST_S),
             "socket.nagle.disable": True,
-            "reconnect.backoff.max.ms": milliseconds(_SMALL_S / 2),
+            "reconnect.backoff.max.ms": milliseconds(_RECONNECT_S),
             "retry.backoff.ms": 5,
             "retry.backoff.max.ms": 100,
             "topic.metadata.propagation.max.ms": milliseconds(REQUEST_S),
@@ -195,25 +196,24 @@ class Reach:
             else:
                 return
 
-    def stranded(self, what: str, heard: Heard, library: Consumer, topic: str) -> bool:
+    def stranded(self, what: str, heard: Heard, library: Consumer, topic: str | None) -> bool:
         """
         Say whether `library` knows no server any more while one answers us; raise where none does.
 
-        Asked where nothing has come for `CALL_S`, and not sooner again: polls bring nothing then, for ever.
+        Asked where nothing was heard for `CALL_S`, and not sooner again: polls bring nothing then, for ever.
         Fault: that servers went isn't always told. And a server that is going down names none in its last answer: the library forgets
         them all, and never looks for one again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
-        if time.monotonic() - heard.answered_s < CALL_S:
+        if time.monotonic() - heard.asked_s < CALL_S:
             return False
-        try:
-            if _unanswered(library, topic) is None:
-                heard.forget()
-                return False
-            self.check(what)
-            unanswered = _unanswered(library, topic)
-            return unanswered is not None and unanswered.code() == KafkaError._TRANSPORT
-        finally:
-            heard.answered_s = time.monotonic()
+        heard.asked_s = time.monotonic()
+        if not has_nobody_to_ask(library, topic, heard):
+            return False
+        self.check(what)
+        if not has_nobody_to_ask(library, topic, heard):
+            return False
+        _log.warning("%s: %s: the library doesn't find it any more, though it answers: connecting anew", self.where, what)
+        return True
 
     @contextmanager
     def told(self, what: str, heard: Heard) -> Iterator[None]:
@@ -276,13 +276,14 @@ class _TokenFile:
         return token.decode("ascii"), time.time() + _TOKEN_S
 
 
-def _unanswered(library: Consumer, topic: str) -> KafkaError | None:
-    """Ask for something small, and return why there was no answer; `_TRANSPORT` where the library has nobody to ask."""
+def has_nobody_to_ask(library: Consumer | AdminClient, topic: str | None, heard: Heard) -> bool:
+    """Ask for something small; of who doesn't answer in time the library knows at least."""
     try:
         library.list_topics(topic, timeout=_SMALL_S)
     except KafkaException as error:
-        return error.args[0]  # type: ignore[no-any-return]
-    return None
+        return bool(error.args[0].code() == KafkaError._TRANSPORT)
+    heard.forget()
+    return False
 
 
 def reason(error: KafkaError) -> str:

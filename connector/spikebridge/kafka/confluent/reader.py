@@ -131,12 +131,11 @@ class ConfluentReader:
 
     def _open_anew(self) -> None:
         """Read on where we are, by another consumer."""
-        stranded, following, paused = self._open(), self._next, self._paused
-        self._consumer, self._next, self._paused = self._connected(), {}, set()
-        for partition, offset in following.items():
-            self.follow(partition, offset)
-            if partition in paused:
-                self.pause(partition)
+        stranded, library = self._open(), self._connected()
+        with self._reach.told("reader", self._heard):
+            library.incremental_assign([TopicPartition(*partition, offset) for partition, offset in self._next.items()])
+            library.pause([TopicPartition(*partition) for partition in self._paused & self._next.keys()])
+        self._consumer = library
         consumer.closed(stranded)
 
     def _follow_failing(self) -> None:
@@ -177,15 +176,16 @@ class ConfluentReader:
         what = f"reading {len(wanted)} records of {partition}"
         heard = Heard()
         with self._reach.told(what, heard):
-            single, self._single = self._single or Consumer(self._reach.settings(heard, _SINGLE)), None
+            single = self._single = self._single or Consumer(self._reach.settings(heard, _SINGLE))
             try:
-                found = self._collected(single, partition, wanted, what)
-            except BaseException:
-                consumer.closed(single)  # it may be stranded
+                return self._collected(single, partition, wanted, what)
+            except (KafkaException, LogUnavailable):
+                self._single = None  # it may be stranded
+                consumer.closed(single)
                 raise
-            single.unassign()
-            self._single = single
-            return found
+            finally:
+                if self._single:
+                    single.unassign()
 
     def _collected(self, library: Consumer, partition: Partition, wanted: deque[int], what: str) -> list[Record]:
         """Read forward from one wanted offset to the next; those that are passed without a record are gone."""

@@ -86,6 +86,8 @@ class Member:
         until = self.monotonic() + SETTLE_S
         while partition in self._wanted:
             self.hear()
+            if partition in self._changes.lost:
+                raise LogUnavailable(f"{partition}: the position was not committed: it is another's now")
             if self.monotonic() > until:
                 failure = self._failed.get(partition)
                 error = failure.error if failure else "no answer came"
@@ -127,12 +129,13 @@ class Member:
                 raise
 
     def _due(self) -> dict[Partition, Place]:
-        """Return what may be committed in one request: what has not failed together, what has failed alone."""
-        due = {partition: place for partition, place in self._wanted.items() if partition not in self._failed}
-        if due or not self._wanted:
+        """Return what may be committed in one request: what has not failed together, what has failed alone, and nothing that is lost."""
+        ours = {partition: place for partition, place in self._wanted.items() if partition not in self._changes.lost}
+        due = {partition: place for partition, place in ours.items() if partition not in self._failed}
+        if due or not ours:
             return due
-        partition = min(self._wanted, key=lambda one: self._failed[one].not_before)
-        return {partition: self._wanted[partition]} if self._failed[partition].not_before <= self.monotonic() else {}
+        partition = min(ours, key=lambda one: self._failed[one].not_before)
+        return {partition: ours[partition]} if self._failed[partition].not_before <= self.monotonic() else {}
 
     def _note(self, error: str) -> None:
         if error and error != self._told:
