@@ -108,4 +108,9 @@ def test_a_position_is_told_though_another_broker_has_just_become_the_coordinato
     awaited(lambda: told(member, partition, Place(5, "before")), 6 * CALL_S)
     cluster.give_back(unique)
     assert member.group.committed(partition) == Place(5, "before")
-    awaited(lambda: cluster.coordinator(unique) is meant)
+
+    def given_back() -> bool:
+        cluster.give_back(unique)
+        return cluster.coordinator(unique) is meant
+
+    awaited(given_back)

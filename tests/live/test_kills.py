@@ -54,8 +54,8 @@ def test_confluent_comes_through_5_kills(judged: Judge) -> None:
     assert found.alerts >= 1_000
 
 
-@pytest.mark.live
-@pytest.mark.timeout(1_200)
+@pytest.mark.live_full
+@pytest.mark.timeout(FULL_S)
 def test_a_position_committed_before_its_alerts_is_found_out(judged: Judge) -> None:
     """The trial sees that alerts are missing, everywhere the same."""
     found = judged(Plan("confluent", kills=4, reloads=0, sabotage="late-alerts"))
@@ -63,8 +63,8 @@ def test_a_position_committed_before_its_alerts_is_found_out(judged: Judge) -> N
     assert found.counts["Elasticsearch"]["missing"] == found.counts["HEC"]["missing"] == found.counts["alert topic"]["missing"]
 
 
-@pytest.mark.live
-@pytest.mark.timeout(1_200)
+@pytest.mark.live_full
+@pytest.mark.timeout(FULL_S)
 def test_a_takeover_without_replay_is_found_out(judged: Judge) -> None:
     """The trial sees that alerts are missing or foreign, and that others say what the records don't."""
     found = judged(Plan("confluent", kills=4, reloads=0, sabotage="no-replay"))
