@@ -39,7 +39,7 @@ test-train: $(VENV)/.dev  ## learning by gradients, and models in snnTorch and N
 	$(PY) -m pytest -m train --randomly-seed $(SEED) $(ARGS)
 
 live: $(VENV)/.dev  ## against real servers, fetched once and started on loopback: about 40 minutes, needs Java
-	$(PY) -m pytest $(SERVED) -m live -p no:randomly $(ARGS)
+	$(PY) -m pytest $(SERVED) -m "live and not live_full" -p no:randomly $(ARGS)
 
 live-hec: $(VENV)/.dev  ## against a HEC receiver that we did not write, built once: about 5 minutes, then one, needs Go
 	$(PY) -m pytest -m live_hec -p no:randomly $(ARGS)

@@ -83,9 +83,9 @@ def test_new_vectors_are_met_as_the_recorded_ones_are(lava: Lava, tmp_path: Path
         "--first",
         str(first),
         "--networks",
-        "12",
-        "--learning",
         "6",
+        "--learning",
+        "3",
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     vectors = Vectors(tmp_path)

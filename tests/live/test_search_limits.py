@@ -104,6 +104,7 @@ def test_a_server_that_stands_still_is_left_after_a_while(own: SearchServer) -> 
     sink.close()
 
 
+@pytest.mark.live_full
 @pytest.mark.timeout(900)
 def test_ten_thousand_alerts_arrive_once_though_the_server_is_killed(own: SearchServer) -> None:
     """Killed three times in the middle of writing and started again; what it had written but never answered is known to it."""

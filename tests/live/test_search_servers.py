@@ -157,6 +157,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(request: pytest.FixtureReque
     assert statuses(write(server.admin, unique, _id="a")) == [409]
 
 
+@pytest.mark.live_full
 @pytest.mark.parametrize("name", NEWEST)
 def test_a_restart_brings_other_settings(request: pytest.FixtureRequest, name: str, unique: str) -> None:
     """So each failure that a setting brings about can be provoked; the documents stay."""

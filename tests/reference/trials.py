@@ -214,5 +214,5 @@ def try_whole(seed: int) -> tuple[int, int, Counter[str]]:
     """Try everything on the logs of a seed: return alerts compared, positions rebuilt, crashes survived."""
     tight, falls = seed % 2 == 0, seed % 3 == 0
     alerts = compare_with_plain(seed, 400, tight=tight, falls=falls)
-    positions = rebuild_everywhere(seed, 90, tight=tight)
+    positions = rebuild_everywhere(seed, 60, tight=tight)
     return alerts, positions, crash_everywhere(seed, 200)
