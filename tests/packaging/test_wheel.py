@@ -135,7 +135,7 @@ def test_the_unit_tests_pass_under_the_newest_python(wheel: Path, tmp_path: Path
         pytest.skip(f"no Python {wanted} on this machine: install one, or name it in SPIKEBRIDGE_PYTHON313")
     binaries = environment(python, "requirements-dev.lock", wheel, tmp_path / "venv")
 
-    chosen = ("-q", "-m", "not long", "-p", "no:cacheprovider", "--randomly-seed", "1")
+    chosen = ("-q", "-m", "not long", "-p", "no:cacheprovider", "--randomly-seed", "1", "-n", "2", "--dist", "worksteal")
     run(binaries / "python", "-m", "pytest", *chosen, ROOT / "tests" / "unit", cwd=ROOT, HYPOTHESIS_PROFILE="glance")
 
 
