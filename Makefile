@@ -32,13 +32,13 @@ run: $(VENV)/.base  ## the demonstration, until Ctrl-C (ARGS=--once: one pass, u
 test: $(VENV)/.dev  ## every test that needs no server, about 3 minutes on two cores
 	$(PY) -m pytest $(EACH) -m "not long and not train and not live and not live_hec and not live_full" --randomly-seed $(SEED) $(ARGS)
 
-test-long: $(VENV)/.dev  ## repeated kills, long fuzzing, the demonstration, the wheel in a clean environment: 8 to 20 minutes
+test-long: $(VENV)/.dev  ## repeated kills, long fuzzing, the demonstration, the wheel in a clean environment: 25 minutes on two slow cores
 	HYPOTHESIS_PROFILE=long $(PY) -m pytest $(EACH) -m "long or fuzz" --timeout 1800 --randomly-seed $(SEED) $(ARGS)
 
 test-train: $(VENV)/.dev  ## learning by gradients, and models in snnTorch and Norse: about 2 minutes, fetches torch once, needs gcc
 	$(PY) -m pytest -m train --randomly-seed $(SEED) $(ARGS)
 
-live: $(VENV)/.dev  ## against real servers, fetched once and started on loopback: 20 to 40 minutes, needs Java
+live: $(VENV)/.dev  ## against real servers, fetched once and started on loopback: 40 minutes on two slow cores, needs Java
 	$(PY) -m pytest $(SERVED) -m "live and not live_full" -p no:randomly $(ARGS)
 
 live-hec: $(VENV)/.dev  ## against a HEC receiver that we did not write, built once: about 5 minutes, then one, needs Go

@@ -237,7 +237,7 @@ class ConfluentGroup:
             or not self._sent
             or answered != {(*partition, place.offset) for partition, place in self._sent.places.items()}
         ):
-            return  # to one that was given up
+            return  # to one that was given up, or of a consumer that was replaced
         failed = error or next((offset.error for offset in offsets if offset.error is not None), None)
         if failed is not None and failed.code() in _JOINING:
             # Fault: what is taken is given up at once, and the next join is under way before anybody could commit.

@@ -74,8 +74,8 @@ _SILENT = frozenset(
 )
 _ASK_S = 0.3
 _RECONNECT_S = 1.0
-_SMALL_S = 2 * _RECONNECT_S
-"""How long something small is waited for: longer than the library waits before it connects again."""
+_FIND_S = 2 * _RECONNECT_S
+"""How long the library may take to find somebody to ask: longer than it waits before it connects again."""
 
 _LONGEST_CAUSE = 300
 _TOKEN_BYTES = 64 * 1024
@@ -110,7 +110,7 @@ class Heard:
         self.cause = ""
         self.denied = False
         self.down = False
-        self.asked_s = time.monotonic()
+        self.quiet_since_s = time.monotonic()
 
     def log(self, _level: int, text: str, *words: str) -> None:
         """Take a line as a `logging.Logger` does; the library never logs passwords or tokens at its default level."""
@@ -204,9 +204,9 @@ class Reach:
         Fault: that servers went isn't always told. And a server that is going down names none in its last answer: the library forgets
         them all, and never looks for one again (https://github.com/confluentinc/librdkafka/issues/5301).
         """
-        if time.monotonic() - heard.asked_s < CALL_S:
+        if time.monotonic() - heard.quiet_since_s < CALL_S:
             return False
-        heard.asked_s = time.monotonic()
+        heard.quiet_since_s = time.monotonic()
         if not has_nobody_to_ask(library, topic, heard):
             return False
         self.check(what)
@@ -279,7 +279,7 @@ class _TokenFile:
 def has_nobody_to_ask(library: Consumer | AdminClient, topic: str | None, heard: Heard) -> bool:
     """Ask for something small; of who doesn't answer in time the library knows at least."""
     try:
-        library.list_topics(topic, timeout=_SMALL_S)
+        library.list_topics(topic, timeout=_FIND_S)
     except KafkaException as error:
         return bool(error.args[0].code() == KafkaError._TRANSPORT)
     heard.forget()
